@@ -1,0 +1,105 @@
+"""Scaled dot-product attention and multi-head attention (Section 3.2)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def padding_mask(tokens: Tensor, pad: int = 0) -> Tensor:
+    """Where a source may be looked at: everywhere but at padding.
+
+    tokens (B, S) of integer ids -> (B, 1, 1, S) boolean, True where attention may look.
+    """
+    return (tokens != pad)[:, None, None, :]
+
+
+def causal_mask(length: int, device: torch.device | str | None = None) -> Tensor:
+    """Where a target may look: at itself and at what stands before it (Section 3.2.3).
+
+    Returns (T, T) boolean; row t is True in columns 0 to t.
+    """
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the last dimension, of the places that the mask allows.
+
+    scores (..., T, S), mask broadcastable to it. A row that may look nowhere is all zeros, and so
+    is its gradient: the lowest finite number stands in for minus infinity, which would give NaN.
+    """
+    lowest = torch.finfo(scores.dtype).min
+    weights = scores.masked_fill(~mask, lowest).softmax(-1)  # (..., T, S)
+    return weights.masked_fill(~mask, 0.0)
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    dropout: nn.Module | None = None,
+) -> tuple[Tensor, Tensor]:
+    """softmax(Q K^T / sqrt(d_k)) V (equation 1).
+
+    query (..., T, K), key (..., S, K), value (..., S, K'), mask broadcastable to (..., T, S).
+    Returns the output (..., T, K') and the weights (..., T, S), before dropout.
+    """
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))  # (..., T, S)
+    weights = scores.softmax(-1) if mask is None else masked_softmax(scores, mask)
+    shares = weights if dropout is None else dropout(weights)
+    return shares @ value, weights
+
+
+class MultiHeadAttention(nn.Module):
+    """h attentions side by side, each on its own projection of the input (Section 3.2.2).
+
+    d_k and d_v default to d_model / heads. The paper's equations have no biases: bias=False.
+    Raises ValueError where heads does not divide d_model and no d_k and d_v are given.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        heads: int,
+        d_k: int | None = None,
+        d_v: int | None = None,
+        bias: bool = False,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if (d_k is None or d_v is None) and d_model % heads:
+            raise ValueError(f"d_model {d_model} is not divisible by {heads} heads")
+        self.heads = heads
+        self.query = nn.Linear(d_model, heads * (d_k or d_model // heads), bias)
+        self.key = nn.Linear(d_model, heads * (d_k or d_model // heads), bias)
+        self.value = nn.Linear(d_model, heads * (d_v or d_model // heads), bias)
+        self.output = nn.Linear(heads * (d_v or d_model // heads), d_model, bias)
+        self.dropout = nn.Dropout(dropout)
+        self.keep_weights = False  # set it to look inside: see `weights`
+        self.weights: Tensor | None = None  # (B, H, T, S) of the last call
+
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x (B, T, D) looks at memory (B, S, D) -> (B, T, D). mask broadcasts to (B, H, T, S)."""
+        return self.attend(x, *self.keys_values(memory), mask)
+
+    def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """memory (B, S, D) -> keys (B, H, S, K) and values (B, H, S, K')."""
+        return self.split(self.key(memory)), self.split(self.value(memory))
+
+    def attend(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x (B, T, D) looks at keys (B, H, S, K) and values (B, H, S, K') -> (B, T, D)."""
+        query = self.split(self.query(x))  # (B, H, T, K)
+        heads, weights = attention(query, key, value, mask, self.dropout)  # (B, H, T, K')
+        if self.keep_weights:
+            self.weights = weights.detach()  # (B, H, T, S)
+        return self.output(self.merge(heads))  # (B, T, D)
+
+    def split(self, x: Tensor) -> Tensor:
+        """(B, S, H K) -> (B, H, S, K)"""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    @staticmethod
+    def merge(x: Tensor) -> Tensor:
+        """(B, H, T, K) -> (B, T, H K)"""
+        return x.transpose(1, 2).flatten(2)

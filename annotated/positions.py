@@ -1,0 +1,49 @@
+"""Positional encodings: sinusoids as in the paper, and learned vectors (Section 3.5)."""
+
+import torch
+from torch import Tensor, nn
+
+
+def sinusoids(length: int, d_model: int) -> Tensor:
+    """PE(pos, 2i) = sin(pos / 10000^(2i/D)), PE(pos, 2i + 1) = cos(the same).
+
+    Returns (length, D) float32. Raises ValueError where D is odd: sines and cosines are pairs.
+    """
+    if d_model % 2:
+        raise ValueError(f"sinusoids come in pairs, so d_model must be even, not {d_model}")
+    position = torch.arange(length, dtype=torch.float64)[:, None]  # (length, 1)
+    frequency = 10000.0 ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)  # (D/2,)
+    angle = position * frequency  # (length, D/2)
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1).float()  # (length, D)
+
+
+class SinusoidalPositions(nn.Module):
+    """Adds the sinusoids to a sequence; no parameters, any length."""
+
+    def __init__(self, d_model: int, length: int = 512):
+        super().__init__()
+        self.table: Tensor
+        self.register_buffer("table", sinusoids(length, d_model), persistent=False)
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """x (B, T, D), whose first position is `start` -> (B, T, D)"""
+        end = start + x.size(1)
+        if end > self.table.size(0):  # longer than anything yet: grow to twice the need
+            self.table = sinusoids(2 * end, x.size(2)).to(self.table)
+        return x + self.table[start:end]
+
+
+class LearnedPositions(nn.Module):
+    """Adds a learned vector for each position up to `length` (Table 3, row E)."""
+
+    def __init__(self, d_model: int, length: int):
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(length, d_model))
+        nn.init.normal_(self.table, std=d_model**-0.5)
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """x (B, T, D), whose first position is `start` -> (B, T, D). ValueError past the table."""
+        end = start + x.size(1)
+        if end > self.table.size(0):
+            raise ValueError(f"position {end} is past the {self.table.size(0)} learned positions")
+        return x + self.table[start:end]

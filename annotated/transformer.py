@@ -1,0 +1,225 @@
+"""The encoder and decoder stacks, the whole model and its sizes (Section 3.1)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from annotated.attention import MultiHeadAttention, causal_mask, padding_mask
+from annotated.embeddings import SharedEmbedding
+from annotated.feed_forward import FeedForward
+from annotated.positions import LearnedPositions, SinusoidalPositions
+
+Sublayer = Callable[[Tensor], Tensor]  # (B, T, D) -> (B, T, D)
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The sizes of a model; the defaults are the paper's base model (Table 3)."""
+
+    vocab_size: int = 37000
+    layers: int = 6  # N, in each stack
+    d_model: int = 512
+    d_ff: int = 2048
+    heads: int = 8
+    d_k: int | None = None  # d_model / heads where not given
+    d_v: int | None = None
+    dropout: float = 0.1  # on each sub-layer's output and on the embedded input (Section 5.4)
+    attention_dropout: float = 0.0  # on the attention weights: not in the paper
+    hidden_dropout: float = 0.0  # inside the feed-forward network: not in the paper
+    attention_bias: bool = False  # the equations have none
+    norm_first: bool = False  # pre-norm, with a norm after each stack
+    positions: str = "sinusoidal"  # or "learned" (Table 3, row E)
+    max_length: int = 512  # of learned positions
+    pad: int = 0  # the id that fills a batch up
+
+
+PRESETS = {
+    "base": TransformerConfig(),
+    "big": TransformerConfig(d_model=1024, d_ff=4096, heads=16, dropout=0.3),
+}
+
+
+class Residual(nn.Module):
+    """A sub-layer's dropout, residual connection and norm: LayerNorm(x + Dropout(f(x)))."""
+
+    def __init__(self, d_model: int, dropout: float, norm_first: bool = False):
+        super().__init__()
+        self.norm = nn.LayerNorm(d_model)
+        self.dropout = nn.Dropout(dropout)
+        self.norm_first = norm_first
+
+    def forward(self, x: Tensor, sublayer: Sublayer) -> Tensor:
+        """x (B, T, D), sublayer (B, T, D) -> (B, T, D); returns (B, T, D)"""
+        if self.norm_first:
+            return x + self.dropout(sublayer(self.norm(x)))
+        return self.norm(x + self.dropout(sublayer(x)))
+
+
+def multi_head(config: TransformerConfig) -> MultiHeadAttention:
+    """One attention of the sizes that the configuration says."""
+    return MultiHeadAttention(
+        config.d_model,
+        config.heads,
+        config.d_k,
+        config.d_v,
+        bias=config.attention_bias,
+        dropout=config.attention_dropout,
+    )
+
+
+def residuals(config: TransformerConfig, count: int) -> nn.ModuleList:
+    """The `count` residual connections of a layer."""
+    one = [Residual(config.d_model, config.dropout, config.norm_first) for _ in range(count)]
+    return nn.ModuleList(one)
+
+
+def final_norm(config: TransformerConfig) -> nn.Module:
+    """Pre-norm leaves a stack's output unnormalized, so it ends with one more norm."""
+    return nn.LayerNorm(config.d_model) if config.norm_first else nn.Identity()
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then the feed-forward network, each in a residual connection."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.self_attention = multi_head(config)
+        self.feed_forward = FeedForward(config.d_model, config.d_ff, config.hidden_dropout)
+        self.residuals = residuals(config, 2)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, S, D), mask (B, 1, 1, S) -> (B, S, D)"""
+        x = self.residuals[0](x, lambda x: self.self_attention(x, x, mask))
+        return self.residuals[1](x, self.feed_forward)
+
+
+class Encoder(nn.Module):
+    """N encoder layers, one after the other."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.layers = nn.ModuleList([EncoderLayer(config) for _ in range(config.layers)])
+        self.norm = final_norm(config)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x (B, S, D), mask (B, 1, 1, S) -> (B, S, D)"""
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.norm(x)
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention on what is written, attention to the source, feed-forward network."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.self_attention = multi_head(config)
+        self.cross_attention = multi_head(config)
+        self.feed_forward = FeedForward(config.d_model, config.d_ff, config.hidden_dropout)
+        self.residuals = residuals(config, 3)
+
+    def forward(
+        self, x: Tensor, memory: Tensor, mask: Tensor | None, memory_mask: Tensor | None
+    ) -> Tensor:
+        """x (B, T, D), memory (B, S, D), mask (T, T), memory_mask (B, 1, 1, S) -> (B, T, D)"""
+        return self.connect(
+            x,
+            lambda x: self.self_attention(x, x, mask),
+            lambda x: self.cross_attention(x, memory, memory_mask),
+        )
+
+    def connect(self, x: Tensor, look_back: Sublayer, look_across: Sublayer) -> Tensor:
+        """The three sub-layers in their order: (B, T, D) -> (B, T, D).
+
+        Where the two attentions take their keys and values from is the caller's to say: `forward`
+        computes them afresh, decoding (Section 6.1) keeps them from one token to the next.
+        """
+        x = self.residuals[0](x, look_back)
+        x = self.residuals[1](x, look_across)
+        return self.residuals[2](x, self.feed_forward)
+
+
+class Decoder(nn.Module):
+    """N decoder layers, one after the other, each looking at the same encoder output."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.layers = nn.ModuleList([DecoderLayer(config) for _ in range(config.layers)])
+        self.norm = final_norm(config)
+
+    def forward(
+        self,
+        x: Tensor,
+        memory: Tensor,
+        mask: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+    ) -> Tensor:
+        """x (B, T, D), memory (B, S, D), mask (T, T), memory_mask (B, 1, 1, S) -> (B, T, D)"""
+        for layer in self.layers:
+            x = layer(x, memory, mask, memory_mask)
+        return self.norm(x)
+
+
+class Transformer(nn.Module):
+    """The whole model of Figure 1: tokens in, scores of the next token out."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        self.embedding = SharedEmbedding(config.vocab_size, config.d_model)
+        self.positions = position_encoding(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.apply(start_linear)
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """source (B, S), target (B, T) of ids, the target shifted right -> logits (B, T, V)"""
+        memory, memory_mask = self.encode(source)
+        return self.embedding.logits(self.decode(target, memory, memory_mask))
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """source (B, S) of ids -> memory (B, S, D) and where it may be looked at (B, 1, 1, S)"""
+        mask = padding_mask(source, self.config.pad)
+        return self.encoder(self.embed(source), mask), mask
+
+    def decode(self, target: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
+        """target (B, T) of ids, and what encode returned -> (B, T, D), before the logits"""
+        mask = causal_mask(target.size(1), target.device)
+        return self.decoder(self.embed(target), memory, mask, memory_mask)
+
+    def embed(self, tokens: Tensor, start: int = 0) -> Tensor:
+        """ids (B, T), the first of which stands at position `start` -> (B, T, D)"""
+        return self.dropout(self.positions(self.embedding(tokens), start))
+
+
+def position_encoding(config: TransformerConfig) -> nn.Module:
+    """The sinusoids, or the learned table of Table 3, row E."""
+    if config.positions == "learned":
+        return LearnedPositions(config.d_model, config.max_length)
+    if config.positions == "sinusoidal":
+        return SinusoidalPositions(config.d_model)
+    raise ValueError(f"positions are 'sinusoidal' or 'learned', not {config.positions!r}")
+
+
+def start_linear(module: nn.Module) -> None:
+    """Xavier-uniform weights and zero biases for every linear map."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def parameter_count(config: TransformerConfig) -> int:
+    """The number of weights of a model, from the sizes alone."""
+    d, f, h = config.d_model, config.d_ff, config.heads
+    k, v = h * (config.d_k or d // h), h * (config.d_v or d // h)  # widths of all heads together
+    attention = 2 * d * k + 2 * d * v + config.attention_bias * (2 * k + v + d)
+    feed_forward = 2 * d * f + f + d
+    norm = 2 * d
+    encoder_layer = attention + feed_forward + 2 * norm
+    decoder_layer = 2 * attention + feed_forward + 3 * norm
+    table = config.max_length * d if config.positions == "learned" else 0
+    ends = 2 * norm if config.norm_first else 0
+    return config.vocab_size * d + table + config.layers * (encoder_layer + decoder_layer) + ends
