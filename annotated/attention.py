@@ -1,3 +1,4 @@
+# Tangled from chapters/3-2-attention.md: change it there, then run `make tangle`.
 """Scaled dot-product attention and multi-head attention (Section 3.2)."""
 
 import math
@@ -25,8 +26,9 @@ def causal_mask(length: int, device: torch.device | str | None = None) -> Tensor
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Softmax over the last dimension, of the places that the mask allows.
 
-    scores (..., T, S), mask broadcastable to it. A row that may look nowhere is all zeros, and so
-    is its gradient: the lowest finite number stands in for minus infinity, which would give NaN.
+    scores (..., T, S), mask boolean and broadcastable to it. A row that may look nowhere is all
+    zeros, and so is its gradient: the lowest finite number stands in for minus infinity, which
+    would give NaN there.
     """
     lowest = torch.finfo(scores.dtype).min
     weights = scores.masked_fill(~mask, lowest).softmax(-1)  # (..., T, S)
@@ -70,12 +72,13 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         if (d_k is None or d_v is None) and d_model % heads:
             raise ValueError(f"d_model {d_model} is not divisible by {heads} heads")
+        d_k, d_v = d_k or d_model // heads, d_v or d_model // heads
         self.heads = heads
-        self.query = nn.Linear(d_model, heads * (d_k or d_model // heads), bias)
-        self.key = nn.Linear(d_model, heads * (d_k or d_model // heads), bias)
-        self.value = nn.Linear(d_model, heads * (d_v or d_model // heads), bias)
-        self.output = nn.Linear(heads * (d_v or d_model // heads), d_model, bias)
-        self.dropout = nn.Dropout(dropout)
+        self.query = nn.Linear(d_model, heads * d_k, bias)
+        self.key = nn.Linear(d_model, heads * d_k, bias)
+        self.value = nn.Linear(d_model, heads * d_v, bias)
+        self.output = nn.Linear(heads * d_v, d_model, bias)
+        self.dropout = nn.Dropout(dropout)  # on the weights: not in the paper
         self.keep_weights = False  # set it to look inside: see `weights`
         self.weights: Tensor | None = None  # (B, H, T, S) of the last call
 

@@ -1,3 +1,4 @@
+# Tangled from chapters/3-1-stacks.md: change it there, then run `make tangle`.
 """The encoder and decoder stacks, the whole model and its sizes (Section 3.1)."""
 
 from collections.abc import Callable
@@ -10,25 +11,23 @@ from annotated.embeddings import SharedEmbedding
 from annotated.feed_forward import FeedForward
 from annotated.positions import LearnedPositions, SinusoidalPositions
 
-Sublayer = Callable[[Tensor], Tensor]  # (B, T, D) -> (B, T, D)
-
 
 @dataclass(frozen=True)
 class TransformerConfig:
     """The sizes of a model; the defaults are the paper's base model (Table 3)."""
 
-    vocab_size: int = 37000
+    vocab_size: int = 37000  # V, one vocabulary for source and target
     layers: int = 6  # N, in each stack
-    d_model: int = 512
-    d_ff: int = 2048
-    heads: int = 8
-    d_k: int | None = None  # d_model / heads where not given
-    d_v: int | None = None
+    d_model: int = 512  # D, the width of every vector between two layers
+    d_ff: int = 2048  # F, the width inside the feed-forward network
+    heads: int = 8  # H
+    d_k: int | None = None  # K, of queries and keys: d_model / heads where not given
+    d_v: int | None = None  # of values: likewise
     dropout: float = 0.1  # on each sub-layer's output and on the embedded input (Section 5.4)
     attention_dropout: float = 0.0  # on the attention weights: not in the paper
     hidden_dropout: float = 0.0  # inside the feed-forward network: not in the paper
-    attention_bias: bool = False  # the equations have none
-    norm_first: bool = False  # pre-norm, with a norm after each stack
+    attention_bias: bool = False  # in the maps around attention: the equations have none
+    norm_first: bool = False  # pre-norm, with one more norm after each stack
     positions: str = "sinusoidal"  # or "learned" (Table 3, row E)
     max_length: int = 512  # of learned positions
     pad: int = 0  # the id that fills a batch up
@@ -40,8 +39,15 @@ PRESETS = {
 }
 
 
+Sublayer = Callable[[Tensor], Tensor]  # (B, T, D) -> (B, T, D)
+Mask = Tensor | None  # boolean, True where attention may look; None: everywhere
+
+
 class Residual(nn.Module):
-    """A sub-layer's dropout, residual connection and norm: LayerNorm(x + Dropout(f(x)))."""
+    """What surrounds a sub-layer f: LayerNorm(x + Dropout(f(x))).
+
+    With norm_first it is x + Dropout(f(LayerNorm(x))) (Xiong et al. 2020).
+    """
 
     def __init__(self, d_model: int, dropout: float, norm_first: bool = False):
         super().__init__()
@@ -50,33 +56,27 @@ class Residual(nn.Module):
         self.norm_first = norm_first
 
     def forward(self, x: Tensor, sublayer: Sublayer) -> Tensor:
-        """x (B, T, D), sublayer (B, T, D) -> (B, T, D); returns (B, T, D)"""
+        """x (B, T, D) and a function (B, T, D) -> (B, T, D); returns (B, T, D)"""
         if self.norm_first:
             return x + self.dropout(sublayer(self.norm(x)))
         return self.norm(x + self.dropout(sublayer(x)))
 
 
-def multi_head(config: TransformerConfig) -> MultiHeadAttention:
+def multi_head(sizes: TransformerConfig) -> MultiHeadAttention:
     """One attention of the sizes that the configuration says."""
-    return MultiHeadAttention(
-        config.d_model,
-        config.heads,
-        config.d_k,
-        config.d_v,
-        bias=config.attention_bias,
-        dropout=config.attention_dropout,
-    )
+    widths = sizes.d_model, sizes.heads, sizes.d_k, sizes.d_v
+    return MultiHeadAttention(*widths, sizes.attention_bias, sizes.attention_dropout)
 
 
-def residuals(config: TransformerConfig, count: int) -> nn.ModuleList:
-    """The `count` residual connections of a layer."""
-    one = [Residual(config.d_model, config.dropout, config.norm_first) for _ in range(count)]
-    return nn.ModuleList(one)
+def residuals(sizes: TransformerConfig, count: int) -> nn.ModuleList:
+    """The residual connections of a layer, `count` of them."""
+    one = sizes.d_model, sizes.dropout, sizes.norm_first
+    return nn.ModuleList(Residual(*one) for _ in range(count))
 
 
-def final_norm(config: TransformerConfig) -> nn.Module:
+def final_norm(sizes: TransformerConfig) -> nn.Module:
     """Pre-norm leaves a stack's output unnormalized, so it ends with one more norm."""
-    return nn.LayerNorm(config.d_model) if config.norm_first else nn.Identity()
+    return nn.LayerNorm(sizes.d_model) if sizes.norm_first else nn.Identity()
 
 
 class EncoderLayer(nn.Module):
@@ -88,7 +88,7 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(config.d_model, config.d_ff, config.hidden_dropout)
         self.residuals = residuals(config, 2)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
         """x (B, S, D), mask (B, 1, 1, S) -> (B, S, D)"""
         x = self.residuals[0](x, lambda x: self.self_attention(x, x, mask))
         return self.residuals[1](x, self.feed_forward)
@@ -99,10 +99,10 @@ class Encoder(nn.Module):
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
-        self.layers = nn.ModuleList([EncoderLayer(config) for _ in range(config.layers)])
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
         self.norm = final_norm(config)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Mask = None) -> Tensor:
         """x (B, S, D), mask (B, 1, 1, S) -> (B, S, D)"""
         for layer in self.layers:
             x = layer(x, mask)
@@ -119,9 +119,7 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(config.d_model, config.d_ff, config.hidden_dropout)
         self.residuals = residuals(config, 3)
 
-    def forward(
-        self, x: Tensor, memory: Tensor, mask: Tensor | None, memory_mask: Tensor | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, mask: Mask, memory_mask: Mask) -> Tensor:
         """x (B, T, D), memory (B, S, D), mask (T, T), memory_mask (B, 1, 1, S) -> (B, T, D)"""
         return self.connect(
             x,
@@ -145,20 +143,33 @@ class Decoder(nn.Module):
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
-        self.layers = nn.ModuleList([DecoderLayer(config) for _ in range(config.layers)])
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
         self.norm = final_norm(config)
 
     def forward(
-        self,
-        x: Tensor,
-        memory: Tensor,
-        mask: Tensor | None = None,
-        memory_mask: Tensor | None = None,
+        self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None
     ) -> Tensor:
         """x (B, T, D), memory (B, S, D), mask (T, T), memory_mask (B, 1, 1, S) -> (B, T, D)"""
         for layer in self.layers:
             x = layer(x, memory, mask, memory_mask)
         return self.norm(x)
+
+
+def position_encoding(config: TransformerConfig) -> nn.Module:
+    """The sinusoids, or the learned table of Table 3, row E; ValueError for anything else."""
+    if config.positions == "learned":
+        return LearnedPositions(config.d_model, config.max_length)
+    if config.positions == "sinusoidal":
+        return SinusoidalPositions(config.d_model)
+    raise ValueError(f"positions are 'sinusoidal' or 'learned', not {config.positions!r}")
+
+
+def start_linear(module: nn.Module) -> None:
+    """Xavier-uniform weights and zero biases, if the module is a linear map."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 class Transformer(nn.Module):
@@ -192,23 +203,6 @@ class Transformer(nn.Module):
     def embed(self, tokens: Tensor, start: int = 0) -> Tensor:
         """ids (B, T), the first of which stands at position `start` -> (B, T, D)"""
         return self.dropout(self.positions(self.embedding(tokens), start))
-
-
-def position_encoding(config: TransformerConfig) -> nn.Module:
-    """The sinusoids, or the learned table of Table 3, row E."""
-    if config.positions == "learned":
-        return LearnedPositions(config.d_model, config.max_length)
-    if config.positions == "sinusoidal":
-        return SinusoidalPositions(config.d_model)
-    raise ValueError(f"positions are 'sinusoidal' or 'learned', not {config.positions!r}")
-
-
-def start_linear(module: nn.Module) -> None:
-    """Xavier-uniform weights and zero biases for every linear map."""
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 def parameter_count(config: TransformerConfig) -> int:

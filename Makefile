@@ -1,0 +1,46 @@
+# Attention Is All You Need, Rebuilt. Each target sets up .venv first, where it is missing or old.
+.PHONY: help book test lint tangle reference notebooks serve clean
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest -q
+CHAPTERS := chapters# or some: make reference CHAPTERS=chapters/3-2-attention.md
+
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | column -t -s '|' 2>/dev/null || \
+		sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
+
+book: .venv/ready ## the pages, in _build/html
+	$(PY) tools/tangle.py --check
+	$(PY) -m tools.store
+	.venv/bin/jupyter-book build . --all -W -n --keep-going
+	$(PYTEST) tests/test_book.py
+	@echo "The book is at _build/html/index.html: open it in a browser, or: make serve"
+
+test: lint ## package, prose and printed outputs agree
+	OMP_NUM_THREADS=1 $(PYTEST) tests -n 2
+	OMP_NUM_THREADS=2 $(PYTEST) chapters
+
+lint: .venv/ready ## drift between chapters and package, style, types
+	$(PY) tools/tangle.py --check
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) tools/lint.py
+	$(PY) -m mypy
+
+tangle: .venv/ready ## annotated/*.py from the chapters
+	$(PY) tools/tangle.py
+
+reference: .venv/ready ## tests/reference/*.json from the chapters as they are: look at the diff
+	OMP_NUM_THREADS=2 $(PYTEST) $(CHAPTERS) --write-reference
+
+notebooks: .venv/ready ## the chapters for Colab, in _build/notebooks
+	$(PY) tools/notebooks.py
+
+serve: .venv/ready ## the built book on http://127.0.0.1:8000
+	$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+clean: ## remove all that was built, but not .venv
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find annotated tools tests chapters -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/ready: requirements.txt pyproject.toml tools/setup.sh
+	sh tools/setup.sh

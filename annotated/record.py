@@ -1,0 +1,88 @@
+"""Recorded runs: what was run, on what, on which data, and what came out, as one JSON file."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from annotated.corpora import Corpus
+
+
+def hardware() -> str:
+    """The processor, how many threads PyTorch uses of it, and the GPU where there is one."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        named = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
+        name = named[0].split(":", 1)[1].strip() if named else name
+    text = f"{name}, {torch.get_num_threads()} threads"
+    return f"{text}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else text
+
+
+def software() -> dict[str, str]:
+    """The versions of Python and of the libraries that a score depends on."""
+    names = ["torch", "tokenizers", "safetensors", "sacrebleu", "numpy"]
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version(), **versions}
+
+
+def commit() -> str:
+    """The commit of the checkout that the package runs from, with a + where it has changes."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def fingerprint(corpus: Corpus) -> dict[str, Any]:
+    """The corpus by name, with the number of pairs and the SHA-256 of the text of each split."""
+    splits = {}
+    for name, pairs in corpus.splits.items():
+        text = "".join(f"{source}\t{target}\n" for source, target in pairs)
+        digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+        splits[name] = {"pairs": len(pairs), "sha256": digest}
+    return {"name": corpus.name, "pair": f"{corpus.source}-{corpus.target}", "splits": splits}
+
+
+def write_record(
+    path: Path,
+    words: Sequence[str],
+    corpus: Corpus,
+    config: Mapping[str, Any],
+    seconds: float,
+    curve: Sequence[Mapping[str, float]],
+    scores: Mapping[str, Any],
+    **more: Any,
+) -> None:
+    """Write a run's record; `words` are the command's arguments, without the program's name."""
+    record = {
+        "name": path.stem,
+        "command": shlex.join(["annotated", *words]),
+        "commit": commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hardware": hardware(),
+        "software": software(),
+        "data": fingerprint(corpus),
+        "config": config,
+        "seconds": seconds,
+        "curve": curve,
+        "scores": scores,
+        **more,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

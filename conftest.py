@@ -1,0 +1,3 @@
+"""Chapters are tests: see tools/collector.py."""
+
+pytest_plugins = ["tools.collector"]

@@ -1,0 +1,89 @@
+"""The built pages: whole, and without a single request to anybody else."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "_build" / "html"
+PAGES = sorted(path for path in BOOK.rglob("*.html") if "_static" not in path.parts)
+SHEETS = sorted((BOOK / "_static").rglob("*.css"))
+
+pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: make book")
+
+LOADS = {  # tag -> the attributes by which a browser loads something unasked
+    "script": ("src",),
+    "img": ("src", "srcset"),
+    "source": ("src", "srcset"),
+    "iframe": ("src",),
+    "video": ("src", "poster"),
+    "audio": ("src",),
+    "embed": ("src",),
+    "object": ("data",),
+    "image": ("href", "xlink:href"),
+    "use": ("href", "xlink:href"),
+}
+LINKS = {"stylesheet", "preload", "prefetch", "modulepreload", "preconnect", "dns-prefetch", "icon"}
+OUTSIDE = re.compile(r"(?:https?:)?//", re.IGNORECASE)
+IN_CSS = re.compile(r"(?:url\(\s*|@import\s+)[\"']?(?:https?:)?//", re.IGNORECASE)
+
+
+class Loads(HTMLParser):
+    """Collects what a page loads from elsewhere, and where its own links lead."""
+
+    def __init__(self, page: Path):
+        super().__init__()
+        self.outside: list[str] = []
+        self.inside: list[str] = []
+        self.feed(page.read_text("utf8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        names = LOADS.get(tag, ())
+        if tag == "link" and LINKS & set(attributes.get("rel", "").split()):
+            names = ("href",)
+        for name in names:
+            if OUTSIDE.match(attributes.get(name, "").strip()):
+                self.outside.append(f"<{tag} {name}={attributes[name]}>")
+        if IN_CSS.search(attributes.get("style", "")):
+            self.outside.append(f"<{tag} style={attributes['style']}>")
+        if tag == "a" and not re.match(r"[a-z]+:|//|#|$", attributes.get("href", "")):
+            self.inside.append(attributes["href"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(BOOK).as_posix())
+def test_a_page_loads_nothing_from_elsewhere(page):
+    assert Loads(page).outside == []
+    styles = re.findall(r"<style[^>]*>(.*?)</style>", page.read_text("utf8"), re.DOTALL)
+    assert not [style for style in styles if IN_CSS.search(style)]
+
+
+def test_no_style_sheet_loads_anything_from_elsewhere():
+    assert [sheet.name for sheet in SHEETS if IN_CSS.search(sheet.read_text("utf8"))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(BOOK).as_posix())
+def test_links_within_the_book_lead_somewhere(page):
+    targets = {link.split("#")[0].split("?")[0] for link in Loads(page).inside}
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert missing == []
+
+
+def test_every_chapter_of_the_table_of_contents_has_its_page():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf8"))
+    names = [toc["root"], *(each["file"] for part in toc["parts"] for each in part["chapters"])]
+    assert [name for name in names if not (BOOK / f"{name}.html").exists()] == []
+
+
+def test_mathjax_is_here_with_its_fonts():
+    folder = BOOK / "_static" / "mathjax"
+    assert (folder / "tex-chtml.js").exists()
+    assert list(folder.rglob("*.woff"))
+
+
+def test_cells_of_the_package_are_marked():
+    pages = [page for page in PAGES if "cell-module" in page.read_text("utf8")]
+    assert pages, "no page shows which cells are in the package"

@@ -1,0 +1,1 @@
+"""What the book needs to be made, checked and published. The package never imports it."""

@@ -1,0 +1,293 @@
+"""A pytest plugin: executes each chapter once, and checks cells, references and prose.
+
+A chapter's items: one for each code cell (nbval runs it), `references` (no reference output without
+its cell) and `prose` (every number in the words is known to a cell, every pasted value is glued).
+When all cells of a chapter have passed, the executed chapter goes into the cache that
+`jupyter-book build` reads, so the book shows what the tests have checked.
+
+Cells tagged `nbval-check-output` must print what tests/reference/CHAPTER.json says.
+`make reference` (pytest --write-reference) writes those files anew.
+"""
+
+import json
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from nbval.plugin import IPyNbCell, IPyNbFile, NbCellError, coalesce_streams, find_metadata_tags
+
+from tools import chapters, prose, store
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECK = "nbval-check-output"
+COLORS = re.compile(r"\x1b\[[0-9;]*m")
+SECONDS = pytest.StashKey[dict[str, float]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("chapters", "Chapters of the book")
+    group.addoption("--write-reference", action="store_true", help="write the reference outputs")
+    group.addoption("--reference", default=ROOT / "tests" / "reference", type=Path, metavar="DIR")
+    group.addoption("--chapter-cache", default=store.CACHE, type=Path, metavar="DIR")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SECONDS] = {}
+    config.option.nbval_current_env = True  # this Python, whatever kernels the machine has
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.suffix == ".md" and chapters.is_chapter(file_path):
+        return ChapterFile.from_parent(parent, path=file_path)
+    return None
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    seconds = config.stash[SECONDS]
+    if seconds:
+        terminalreporter.section("seconds for each chapter")
+        for name, taken in seconds.items():
+            terminalreporter.write_line(f"{taken:7.1f}  {name}")
+        terminalreporter.write_line(f"{sum(seconds.values()):7.1f}  together")
+
+
+class ChapterFile(IPyNbFile):
+    """A chapter: its cells share one kernel, whose folder is the chapter's."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.compare_outputs = False  # lax: only cells with the tag are compared
+        self.broken: int | None = None  # the first cell that raised
+        self.done = 0
+        self.failed = False
+        self.started = time.monotonic()
+
+    @property
+    def reference_path(self) -> Path:
+        return self.config.option.reference / f"{self.path.stem}.json"
+
+    def references(self) -> dict[str, Any]:
+        path = self.reference_path
+        return json.loads(path.read_text("utf8")) if path.exists() else {}
+
+    def collect(self) -> Iterator[pytest.Item]:
+        self.nb = chapters.read(self.path)
+        self.code = [cell for cell in self.nb.cells if cell.cell_type == "code"]
+        references = {} if self.config.option.write_reference else self.references()
+        for cell, node in zip(chapters.cells(self.path), self.code, strict=True):
+            options = defaultdict(bool, find_metadata_tags(cell.metadata))
+            node.outputs, node.execution_count = [], None
+            if options["check"] and str(cell.position) in references:
+                node.outputs = nbformat.from_dict(references[str(cell.position)])
+                for output in node.outputs:
+                    if "text" in output:
+                        output.text = "".join(output.text)
+                    for kind, lines in output.get("data", {}).items():
+                        output.data[kind] = "".join(lines)
+                node.execution_count = 1  # nbval compares only what has been run
+            item = ChapterCell.from_parent(
+                self,
+                name=f"cell {cell.position} (line {cell.line})",
+                cell_num=cell.position,
+                cell=node,
+                options=options,
+            )
+            item.line = cell.line
+            yield item
+        yield ReferencesItem.from_parent(self, name="references")
+        yield ProseItem.from_parent(self, name="prose")
+
+    def setup(self) -> None:
+        self.started = time.monotonic()
+        super().setup()
+        reply = self.kernel.kc.kernel_info(reply=True, timeout=30)
+        self.nb.metadata["language_info"] = reply["content"]["language_info"]
+
+    def complete(self) -> bool:
+        """Whether every cell has been executed, and has passed."""
+        return self.done == len(self.code) and not self.failed
+
+    def teardown(self) -> None:
+        super().teardown()
+        if not self.done:
+            return
+        seconds = time.monotonic() - self.started
+        self.config.stash[SECONDS][chapters.show(self.path)] = seconds
+        if self.complete():
+            if self.config.option.write_reference:
+                self.write_references()
+            store.keep(self.nb, self.path, seconds, self.config.option.chapter_cache)
+
+    def write_references(self) -> None:
+        outputs = {
+            str(position): [split_lines(output) for output in readable(cell.outputs)]
+            for position, cell in enumerate(self.code)
+            if CHECK in cell.metadata.get("tags", [])
+        }
+        path = self.reference_path
+        if outputs:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(outputs, indent=1, ensure_ascii=False, sort_keys=False)
+            path.write_text(text + "\n", "utf8")
+        else:
+            path.unlink(missing_ok=True)
+
+
+class ChapterCell(IPyNbCell):
+    """A code cell."""
+
+    line = 0
+
+    @property
+    def chapter(self) -> ChapterFile:
+        return chapter_of(self)
+
+    def runtest(self) -> None:
+        if self.chapter.broken is not None:
+            pytest.skip(f"cell {self.chapter.broken} of this chapter has failed before")
+        checked = self.options["check"] and not self.config.option.write_reference
+        missing = checked and self.cell.execution_count is None
+        try:
+            super().runtest()
+        except Exception as error:
+            self.chapter.failed = True
+            if not str(error).startswith("Cell outputs differ"):
+                self.chapter.broken = self.cell_num
+            raise
+        finally:
+            self.keep_outputs()
+        if missing:
+            self.chapter.failed = True
+            raise NbCellError(
+                self.cell_num,
+                f"no reference output in {chapters.show(self.chapter.reference_path)}; "
+                "look at the output, and if it is right, write it with: make reference",
+                self.cell.source,
+            )
+
+    def keep_outputs(self) -> None:
+        """Puts the outputs of this run into the chapter, as a notebook holds them."""
+        self.cell.execution_count = self.cell_num + 1
+        self.cell.outputs = coalesce_streams(self.test_outputs or [])
+        for output in self.cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = self.cell.execution_count
+        self.chapter.done += 1
+
+    def compare_outputs(self, test: Any, ref: Any, skip_compare: Any = None) -> bool:
+        return super().compare_outputs(readable(test), readable(ref), skip_compare)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+        error = excinfo.value
+        if not isinstance(error, NbCellError):
+            return str(super().repr_failure(excinfo))
+        place = f"{chapters.show(self.path)}:{self.line}"
+        numbered = "\n".join(
+            f"{number:5}  {text}" for number, text in enumerate(error.source.split("\n"), self.line)
+        )
+        told = f"{place}: cell {error.cell_num}: {error}\n\n{numbered}\n"
+        if str(error).startswith("Cell outputs differ"):
+            told += f"\nThe reference is {chapters.show(self.chapter.reference_path)}. "
+            told += "If the new output is right: make reference\n"
+        traceback = error.inner_traceback or ""
+        if not self.config.get_terminal_writer().hasmarkup:
+            traceback = COLORS.sub("", traceback)
+        return f"{told}{traceback}"
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, self.line - 1, f"{chapters.show(self.path)}::{self.name}"
+
+
+class CheckItem(pytest.Item):
+    """A check of a whole chapter, after its cells. `faults` are sentences with their lines."""
+
+    @property
+    def chapter(self) -> ChapterFile:
+        return chapter_of(self)
+
+    def runtest(self) -> None:
+        faults = self.faults()
+        if faults:
+            raise ChapterFault("\n".join(f"{place}: {words}" for place, words in faults))
+
+    def faults(self) -> list[tuple[str, str]]:
+        raise NotImplementedError
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, ChapterFault):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, f"{chapters.show(self.path)}::{self.name}"
+
+
+class ChapterFault(Exception):
+    """Something is wrong with a chapter."""
+
+
+class ReferencesItem(CheckItem):
+    """No reference output is left over for a cell that is not checked (any more)."""
+
+    def faults(self) -> list[tuple[str, str]]:
+        if self.config.option.write_reference:
+            return []
+        code = self.chapter.code
+        checked = {
+            str(place) for place, cell in enumerate(code) if CHECK in cell.metadata.get("tags", [])
+        }
+        return [
+            (
+                chapters.show(self.chapter.reference_path),
+                f"cell {position} of the chapter is not tagged {CHECK}. "
+                "If that is meant, remove the output with: make reference",
+            )
+            for position in self.chapter.references()
+            if position not in checked
+        ]
+
+
+class ProseItem(CheckItem):
+    """Every number in the words is known to a cell; every pasted value is glued."""
+
+    def faults(self) -> list[tuple[str, str]]:
+        if self.chapter.done < len(self.chapter.code) or self.chapter.broken is not None:
+            pytest.skip("not all cells of this chapter have run")
+        text = self.path.read_text("utf8")
+        place = chapters.show(self.path)
+        return [(f"{place}:{line}", words) for line, words in prose.faults(text, self.chapter.nb)]
+
+
+def chapter_of(item: pytest.Item) -> ChapterFile:
+    assert isinstance(item.parent, ChapterFile)
+    return item.parent
+
+
+def readable(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Of a cell's outputs, what a reference holds: the text that was printed or shown."""
+    kept = []
+    for output in outputs:
+        if output.output_type == "stream" and output.name == "stdout":
+            kept.append(NotebookNode(output_type="stream", name="stdout", text=output.text))
+        elif "text/plain" in output.get("data", {}):
+            data = NotebookNode({"text/plain": output.data["text/plain"]})
+            kept.append(NotebookNode(output_type="display_data", metadata={}, data=data))
+        elif output.output_type == "error":
+            kept.append(NotebookNode(output_type="error", ename=output.ename, evalue=output.evalue))
+    return kept
+
+
+def split_lines(output: NotebookNode) -> dict[str, Any]:
+    """An output with its text as a list of lines, so that a diff of the file can be read."""
+    plain = dict(output)
+    if "text" in plain:
+        plain["text"] = plain["text"].splitlines(True)
+    if "data" in plain:
+        plain["data"] = {kind: text.splitlines(True) for kind, text in plain["data"].items()}
+    return plain

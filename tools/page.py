@@ -1,0 +1,86 @@
+"""A Sphinx extension: what this book's pages have beyond those of Jupyter Book.
+
+- Cells that are tangled into the package carry a label with the name of their module.
+- A button opens the chapter's notebook on Colab (tools/notebooks.py makes the notebooks).
+- MathJax comes from the package sphinx-mathjax-offline: one bundle and its fonts, not all 24 MB.
+"""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from tools import chapters
+
+COLAB = "https://colab.research.google.com/github"
+NOTEBOOKS = "notebooks"  # the branch that holds them
+MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
+
+
+def module_of(path: Path) -> str | None:
+    """The module that the chapter's front matter names."""
+    if not chapters.is_chapter(path):
+        return None
+    return (chapters.read(path).metadata.get("annotated") or {}).get("module")
+
+
+def label_exports(app: Sphinx, doctree: nodes.document) -> None:
+    """Marks the cells that are in the package."""
+    default = module_of(Path(app.env.doc2path(app.env.docname)))
+    for cell in doctree.findall(nodes.container):
+        metadata = cell.get("cell_metadata") or {}
+        if cell.get("nb_element") != "cell_code" or "export" not in metadata.get("tags", []):
+            continue
+        name = f"annotated/{metadata.get('module', default)}.py"
+        label = nodes.paragraph("", "", nodes.literal("", name), classes=["cell-module"])
+        cell["classes"].append("in-package")
+        cell.insert(0, label)
+
+
+def colab_url(repository: str, name: str) -> str:
+    """Where Colab opens the notebook of the chapter `name`."""
+    owner = repository.rstrip("/").removeprefix("https://github.com/")
+    return f"{COLAB}/{owner}/blob/{NOTEBOOKS}/{name}.ipynb"
+
+
+def add_colab_button(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Puts the button beside the theme's own, on pages that are notebooks."""
+    if doctree is None or not chapters.is_chapter(Path(app.env.doc2path(pagename))):
+        return
+    repository = app.config.html_theme_options.get("repository_url", "")
+    button = {
+        "type": "link",
+        "url": colab_url(repository, Path(pagename).name),
+        "text": "Colab",
+        "tooltip": "Run this chapter on Colab",
+        "icon": "fas fa-rocket",
+        "label": "launch-colab",
+    }
+    context.setdefault("header_buttons", []).insert(0, button)
+
+
+def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
+    """Lays MathJax into the book's static files."""
+    spec = find_spec("sphinx-mathjax-offline")
+    if exception or app.builder.format != "html" or spec is None or spec.origin is None:
+        return
+    source = Path(spec.origin).parent / "static" / "mathjax"
+    target = Path(app.outdir) / "_static" / "mathjax"
+    for part in MATHJAX:
+        (target / part).parent.mkdir(parents=True, exist_ok=True)
+        if (source / part).is_dir():
+            shutil.copytree(source / part, target / part, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source / part, target / part)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("doctree-read", label_exports)
+    app.connect("html-page-context", add_colab_button, priority=600)  # after the theme's buttons
+    app.connect("build-finished", copy_mathjax)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
