@@ -1,3 +1,4 @@
+# Tangled from chapters/3-5-positions.md: change it there, then run `make tangle`.
 """Positional encodings: sinusoids as in the paper, and learned vectors (Section 3.5)."""
 
 import torch
@@ -5,9 +6,10 @@ from torch import Tensor, nn
 
 
 def sinusoids(length: int, d_model: int) -> Tensor:
-    """PE(pos, 2i) = sin(pos / 10000^(2i/D)), PE(pos, 2i + 1) = cos(the same).
+    """PE(pos, 2i) = sin(pos / 10000^(2i/D)), PE(pos, 2i + 1) = cos of the same angle.
 
-    Returns (length, D) float32. Raises ValueError where D is odd: sines and cosines are pairs.
+    Returns (length, D) float32: a row for each position from 0 on. Raises ValueError where D is
+    odd: sines and cosines come in pairs.
     """
     if d_model % 2:
         raise ValueError(f"sinusoids come in pairs, so d_model must be even, not {d_model}")
@@ -18,7 +20,10 @@ def sinusoids(length: int, d_model: int) -> Tensor:
 
 
 class SinusoidalPositions(nn.Module):
-    """Adds the sinusoids to a sequence; no parameters, any length."""
+    """Adds the sinusoids to a sequence; no parameters, any length.
+
+    `length` is how many positions are computed in advance. The table grows when more are needed.
+    """
 
     def __init__(self, d_model: int, length: int = 512):
         super().__init__()
@@ -34,7 +39,10 @@ class SinusoidalPositions(nn.Module):
 
 
 class LearnedPositions(nn.Module):
-    """Adds a learned vector for each position up to `length` (Table 3, row E)."""
+    """Adds a learned vector for each position up to `length` (Table 3, row E).
+
+    The table (length, D) is drawn from N(0, 1/D).
+    """
 
     def __init__(self, d_model: int, length: int):
         super().__init__()
@@ -45,5 +53,5 @@ class LearnedPositions(nn.Module):
         """x (B, T, D), whose first position is `start` -> (B, T, D). ValueError past the table."""
         end = start + x.size(1)
         if end > self.table.size(0):
-            raise ValueError(f"position {end} is past the {self.table.size(0)} learned positions")
+            raise ValueError(f"{end} positions are past the {self.table.size(0)} that were learned")
         return x + self.table[start:end]

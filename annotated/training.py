@@ -18,7 +18,7 @@ from torch import nn
 from annotated.batching import Batch
 from annotated.loss import smoothed_loss
 from annotated.optimizer import adam, learning_rate
-from annotated.tokenizer import Tokenizer, TokenizerError
+from annotated.tokenizer import Tokenizer
 from annotated.transformer import Transformer, TransformerConfig
 
 
@@ -34,6 +34,13 @@ class TrainingConfig:
     smoothing: float = 0.1
     seed: int = 1  # of the start, the batches and the dropout
     validate_every: int = 1000  # steps
+
+    def __post_init__(self) -> None:
+        for name in ["batch_tokens", "steps", "warmup", "validate_every"]:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing is a share from 0 up to 1, not {self.smoothing}")
 
 
 @dataclass
@@ -185,10 +192,8 @@ def load_checkpoint(
         model = Transformer(TransformerConfig(**description["model"]))
         model.load_state_dict(load_file(folder / "model.safetensors"))
         tokenizer = Tokenizer.load(folder / "tokenizer.json")
-    except TokenizerError as error:
-        raise CheckpointError(f"the model in {folder} cannot be read: {error}") from None
-    except Exception as error:  # each library has its own kinds; all mean the same to a reader
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # each library has kinds of its own; here all mean the same
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(f"the model in {folder} cannot be read: {reason}") from None
     if len(tokenizer) != model.config.vocab_size:
         raise CheckpointError(

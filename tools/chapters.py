@@ -51,6 +51,11 @@ def is_chapter(path: Path) -> bool:
     return is_myst_markdown_notebook(path.read_text("utf8"))
 
 
+def is_notebook_name(name: str) -> bool:
+    """Whether a link to this file leads to a chapter that is a notebook."""
+    return (CHAPTERS / name).exists() and is_chapter(CHAPTERS / name)
+
+
 def show(path: Path) -> str:
     """The path as a message names it: from the root of the repository where it lies in it."""
     path = path.resolve()

@@ -67,6 +67,7 @@ class ChapterFile(IPyNbFile):
         self.done = 0
         self.failed = False
         self.started = time.monotonic()
+        self.fingerprint = ""
 
     @property
     def reference_path(self) -> Path:
@@ -105,6 +106,7 @@ class ChapterFile(IPyNbFile):
 
     def setup(self) -> None:
         self.started = time.monotonic()
+        self.fingerprint = store.fingerprint()
         super().setup()
         reply = self.kernel.kc.kernel_info(reply=True, timeout=30)
         self.nb.metadata["language_info"] = reply["content"]["language_info"]
@@ -122,7 +124,8 @@ class ChapterFile(IPyNbFile):
         if self.complete():
             if self.config.option.write_reference:
                 self.write_references()
-            store.keep(self.nb, self.path, seconds, self.config.option.chapter_cache)
+            if self.fingerprint == store.fingerprint():  # else the package has changed meanwhile
+                store.keep(self.nb, self.path, seconds, self.config.option.chapter_cache)
 
     def write_references(self) -> None:
         outputs = {

@@ -23,9 +23,9 @@ PLACES = re.compile(
 ARXIV = re.compile(r"\b\d{4}\.\d{4,5}(?:v\d+)?\b")
 HEADING = re.compile(r"^(\s*#{1,6}\s+)\d+(?:\.\d+)*(?=\s)")
 LINK_NUMBER = re.compile(r"\[\d+(?:\.\d+)+(?=[^\]]*\]\()")
+ROLE_OR_CODE = re.compile(r"\{[\w:.+-]+\}`[^`]*`|(`+)(?!`).+?(?<!`)\1(?!`)")
 MASKS = [  # within a line, what is no prose
-    re.compile(r"\{[\w:.+-]+\}`[^`]*`"),  # roles
-    re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)"),  # inline code
+    ROLE_OR_CODE,
     re.compile(r"(?<![\\$])\$\$?(?!\$)(?:\\.|[^$\\])+\$\$?"),  # math
     LINK_NUMBER,
     re.compile(r"\]\([^)]*\)"),  # targets of links
@@ -42,8 +42,11 @@ def blank(match: re.Match[str]) -> str:
     return " " * len(match.group())
 
 
-def prose(text: str) -> Iterator[tuple[int, str]]:
-    """The lines of a chapter that are prose, numbered from 1, with all that is no prose blanked."""
+def outside_code(text: str) -> Iterator[tuple[int, str, bool]]:
+    """The lines of a chapter but for front matter, code, math and options of directives.
+
+    Numbered from 1; the last says whether the line opens or closes a directive.
+    """
     text = re.sub(r"\A---\n.*?\n---\n", lambda m: "\n" * m.group().count("\n"), text, flags=re.S)
     text = re.sub(r"<!--.*?-->", lambda m: "\n" * m.group().count("\n"), text, flags=re.S)
     closing, math, options = "", False, False
@@ -58,16 +61,23 @@ def prose(text: str) -> Iterator[tuple[int, str]]:
             continue
         fence = FENCE.match(line)
         if fence:
-            marks, directive, rest = fence.groups()
+            marks, directive, _ = fence.groups()
             options = bool(directive)
             if directive in OPAQUE or (not directive and marks[0] != ":" and not _closes(line)):
                 closing = marks
                 continue
-            line = "" if not directive or ":" in directive else rest
-        elif options and re.match(r"^\s*:[\w-]+:", line):
-            continue
-        else:
+            yield number, line, True
+        elif not (options and re.match(r"^\s*:[\w-]+:", line)):
             options = False
+            yield number, line, False
+
+
+def prose(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of a chapter that are prose, numbered from 1, with all that is no prose blanked."""
+    for number, line, fence in outside_code(text):
+        if fence:
+            _, directive, title = FENCE.match(line).groups()  # type: ignore[union-attr]
+            line = "" if not directive or ":" in directive else title
         if re.match(r"^\s*(?:%|\+\+\+|\([\w:.-]+\)=)", line):  # comments, block breaks, labels
             continue
         line = HEADING.sub(blank, line)
@@ -118,13 +128,15 @@ def glued(notebook: NotebookNode) -> set[str]:
 
 def pasted(text: str) -> Iterator[tuple[int, str]]:
     """The names that the prose pastes, with their lines. Those of other pages (page::name) not."""
-    for number, line in enumerate(text.split("\n"), 1):
-        for kind, name in GLUE_ROLE.findall(line):
-            key = name.rsplit(":", 1)[0] if kind == "text" and "::" not in name else name
-            yield from () if "::" in key else [(number, key)]
-        directive = GLUE_DIRECTIVE.match(line)
-        if directive and "::" not in directive.group(1):
-            yield number, directive.group(1)
+    for number, line, fence in outside_code(text):
+        directive = GLUE_DIRECTIVE.match(line) if fence else None
+        keys = [directive.group(1)] if directive else []
+        for match in ROLE_OR_CODE.finditer(line):
+            role = GLUE_ROLE.match(match.group())
+            if role:
+                kind, name = role.groups()
+                keys.append(name.rsplit(":", 1)[0] if kind == "text" else name)
+        yield from ((number, key) for key in keys if "::" not in key)
 
 
 def exempt(token: str) -> bool:

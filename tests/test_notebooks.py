@@ -1,0 +1,169 @@
+"""A chapter for Colab: no directive or role is left, and its code is the chapter's."""
+
+import ast
+import re
+
+import nbformat
+import pytest
+
+from tools import chapters, notebooks, store
+from tools.page import colab_url
+
+REPOSITORY = "https://github.com/somebody/book"
+CHAPTER = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+    format_version: 0.13
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# 3.2 Title
+
+:::{admonition} At a glance
+:class: tip glance
+- **You need:** [3.5](3-5-positions.md#x), [above](#label), [Python](https://python.org)
+
+More.
+:::
+
+(label)=
+## A part
+
+```{code-cell} ipython3
+:tags: [hide-input]
+
+import math
+from myst_nb import glue
+
+glue("share", 0.125, display=False)
+```
+
+It is {glue:text}`share:.2f`, or {glue:text}`share`;
+{cite:t}`one2017` and {cite:p}`one2017,two2018`.
+Math $x$, `:::{code}`, see {ref}`that <label>`, {ref}`ex-a`.
+
+```{math}
+x = 1
+```
+
+```python
+a = 1  # {glue:text}`share` stays
+```
+
+:::{exercise}
+:label: ex-a
+
+Do it.
+:::
+
+::::{solution-start} ex-a
+:class: dropdown
+::::
+
+Done.
+
+```{code-cell} ipython3
+1 + 1
+```
+
+::::{solution-end}
+::::
+"""
+BIBLIOGRAPHY = r"""
+@article{one2017, title={A {T}itle}, author={M{\"u}ller, A and Li, B and {\L}u, C}, year={2017}}
+@article{two2018, title={Two}, author={Smith, A and Jones, B}, year={2018}, journal={J}}
+"""
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    path, bibliography = tmp_path / "chapter.md", tmp_path / "references.bib"
+    path.write_text(CHAPTER, "utf8")
+    bibliography.write_text(BIBLIOGRAPHY, "utf8")
+    monkeypatch.setattr(chapters, "is_notebook_name", lambda name: name == "3-5-positions.md")
+
+    def executed(notebook):
+        notebook.cells[1].outputs = [
+            nbformat.v4.new_output(
+                "display_data",
+                data={"application/papermill.record/text/plain": "0.125"},
+                metadata={"scrapbook": {"name": "share"}},
+            )
+        ]
+        notebook.cells[-2].outputs = [
+            nbformat.v4.new_output("execute_result", data={"text/plain": "2"}, execution_count=2)
+        ]
+        return notebook
+
+    monkeypatch.setattr(store, "executed", executed)
+    return notebooks.convert(path, REPOSITORY, "1.2.3", bibliography)
+
+
+def text_of(made) -> str:
+    return "\n\n".join(cell.source for cell in made.cells if cell.cell_type == "markdown")
+
+
+def test_it_is_a_valid_notebook_and_the_same_each_time(made):
+    nbformat.validate(made)
+    assert [cell.id for cell in made.cells] == [f"cell-{n}" for n in range(len(made.cells))]
+
+
+def test_the_first_code_cell_installs_the_package_at_the_books_version(made):
+    first = next(cell for cell in made.cells if cell.cell_type == "code")
+    assert f'"annotated @ git+{REPOSITORY}@v1.2.3"' in first.source
+    namespace: dict = {}
+    exec(first.source.split("\n", 2)[2], namespace)
+    assert namespace["glue"]("name", 1, display=False) is None
+
+
+def test_code_is_the_chapters_without_the_books_glue(made):
+    code = [cell.source for cell in made.cells if cell.cell_type == "code"][1:]
+    assert code == ['import math\n\nglue("share", 0.125, display=False)', "1 + 1"]
+    for source in code:
+        ast.parse(source)
+
+
+def test_outputs_are_kept_but_for_glued_values(made):
+    outputs = [cell.outputs for cell in made.cells if cell.cell_type == "code"]
+    assert [len(each) for each in outputs] == [0, 0, 1]
+
+
+def test_no_directive_role_label_or_option_is_left_outside_code(made):
+    prose = re.sub(r"```.*?```|`[^`]*`", "", text_of(made), flags=re.DOTALL)
+    assert not re.search(r"[:`]{3}|\{[a-z:]+\}|^:\w+:|\(label\)=", prose, re.MULTILINE), prose
+
+
+def test_directives_and_roles_become_markdown(made):
+    text = text_of(made)
+    position = colab_url(REPOSITORY, "3-5-positions")
+    for expected in (
+        "> **At a glance**\n>\n"
+        f"> - **You need:** [3.5]({position}), above, [Python](https://python.org)\n>\n> More.",
+        "It is 0.12, or 0.125;\nMüller et al. (2017) and (Müller et al., 2017; Smith and Jones, 2018).",
+        "see that, exercise 1",
+        "$$\nx = 1\n$$",
+        "```python\na = 1  # {glue:text}`share` stays\n```",
+        "### Exercise 1\n\nDo it.",
+        "#### Solution of exercise 1\n\nDone.",
+        "- Müller et al. (2017). *A Title*.",
+    ):
+        assert expected in unicode(text), expected
+
+
+def unicode(text: str) -> str:
+    import unicodedata
+
+    return unicodedata.normalize("NFC", text)
+
+
+def test_colab_opens_the_notebook_on_its_branch():
+    url = colab_url(f"{REPOSITORY}/", "3-2-attention")
+    assert url == (
+        "https://colab.research.google.com/github/somebody/book/blob/notebooks/3-2-attention.ipynb"
+    )

@@ -1,0 +1,103 @@
+"""annotated.pictures: every picture is one well-formed SVG that follows the page's ink."""
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+
+from annotated import pictures
+
+CHARTS = {
+    "lines": lambda: pictures.lines(
+        {"a": ([1, 2], [3, 4]), "b": (torch.arange(2), torch.ones(2))},
+        x="steps",
+        y="loss (nats)",
+        caption="Two lines.",
+        dashed=["b"],
+        log_x=True,
+        log_y=True,
+    ),
+    "bars": lambda: pictures.bars({"one": 1.0, "two": 2e6}, "parameters", "Two bars."),
+    "heatmap": lambda: pictures.heatmap(
+        torch.randn(2, 3), "A matrix.", rows=["a", "b"], columns=["x", "y", "zoo"], form="{:.1f}"
+    ),
+    "heatmaps": lambda: pictures.heatmaps({"p": np.eye(2), "q": -np.eye(2)}, "Two matrices."),
+    "alignment": lambda: pictures.alignment(["the", "dog"], ["der", "Hund"], [(0, 0)], "Links."),
+    "weighted": lambda: pictures.alignment(
+        ["the"], ["der"], [(0, 0)], "Links.", weights=torch.ones(1, 1)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_is_well_formed_and_follows_the_page(name):
+    picture = CHARTS[name]()
+    ElementTree.fromstring(picture.svg)
+    assert "currentColor" in picture.svg
+    assert pictures.INK not in picture.svg
+    assert "#000000" not in picture.svg and "white" not in picture.svg
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_is_the_same_every_time(name):
+    torch.manual_seed(0)
+    one = CHARTS[name]().svg
+    torch.manual_seed(0)
+    assert CHARTS[name]().svg == one
+
+
+def test_on_the_page_a_picture_has_a_caption_and_words_for_those_who_cannot_see_it():
+    html = pictures.Picture(
+        '<svg viewBox="0 0 1 1"></svg>', "Less < more", 'A "sign"'
+    )._repr_html_()
+    assert "<figcaption>Less &lt; more</figcaption>" in html
+    assert 'role="img" aria-label="A &quot;sign&quot;"' in html
+
+
+def test_names_and_values_stand_in_the_chart_as_text():
+    svg = CHARTS["heatmap"]().svg
+    assert all(f">{word}</text>" in svg for word in ["a", "b", "x", "y", "zoo"])
+
+
+def test_zero_is_the_page_itself_and_signs_have_colors():
+    rgba = pictures.tint(np.array([[0.0, 1.0, -0.5]]), -0.5, 1.0, signed=True)
+    assert rgba.shape == (1, 3, 4)
+    assert rgba[0, :, 3].tolist() == [0, 1, 0.5]
+    assert rgba[0, 1, :3].tolist() != rgba[0, 2, :3].tolist()
+
+
+def test_a_diagram_draws_what_it_is_told():
+    sheet = pictures.Diagram(100, 80)
+    sheet.box(50, 20, 40, 20, "two\nlines")
+    sheet.circle(50, 60, 8, "+")
+    sheet.frame(50, 40, 90, 70)
+    sheet.arrow((50, 30), (50, 52))
+    sheet.text(5, 5, "a < b", anchor="start")
+    root = ElementTree.fromstring(sheet.picture("A diagram.").svg)
+    kinds = [child.tag.split("}")[1] for child in root]
+    assert kinds.count("rect") == 2 and kinds.count("text") == 4
+    assert kinds.count("path") == kinds.count("polygon") == kinds.count("circle") == 1
+
+
+def test_an_arrow_points_where_it_goes():
+    tip = pictures.arrow_head((0, 0), (10, 0), size=4)
+    assert 'points="10.0,0.0 6.0,2.0 6.0,-2.0"' in tip
+
+
+def test_points_writes_every_name_and_both_axes():
+    groups = {"old": {"one": (1.0, 2.0), "two\nlines": (10.0, 3.0)}, "new": {"three": (5.0, 4.0)}}
+    svg = pictures.points(groups, "cost", "score", "what to see", log_x=True).svg
+    for words in ("one", "two", "lines", "three", "cost", "score", "old", "new"):
+        assert f">{words}<" in svg
+    assert "currentColor" in svg and pictures.INK not in svg
+
+
+def test_points_of_one_group_have_no_legend():
+    svg = pictures.points({"alone": {"one": (1.0, 2.0)}}, "x", "y", "what to see").svg
+    assert ">alone<" not in svg
+
+
+def test_points_refuses_an_empty_group():
+    with pytest.raises(ValueError):
+        pictures.points({"empty": {}}, "x", "y", "what to see")

@@ -1,0 +1,39 @@
+"""annotated.record: what a run leaves behind."""
+
+import json
+
+from annotated import record
+from annotated.corpora import Corpus
+
+CORPUS = Corpus("toy", "en", "de", {"train": [("a", "b"), ("c", "d")], "test": [("e", "é")]})
+
+
+def test_a_fingerprint_changes_with_the_data():
+    one = record.fingerprint(CORPUS)
+    assert one["splits"]["train"]["pairs"] == 2 and one["pair"] == "en-de"
+    other = Corpus("toy", "en", "de", CORPUS.splits | {"test": [("e", "e")]})
+    two = record.fingerprint(other)
+    assert one["splits"]["train"] == two["splits"]["train"]
+    assert one["splits"]["test"]["sha256"] != two["splits"]["test"]["sha256"]
+
+
+def test_hardware_and_software_are_named():
+    assert "threads" in record.hardware()
+    assert set(record.software()) >= {"python", "torch", "tokenizers", "sacrebleu"}
+
+
+def test_outside_a_checkout_the_commit_is_unknown(monkeypatch):
+    def no_git(*args, **options):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(record.subprocess, "run", no_git)
+    assert record.commit() == "unknown"
+
+
+def test_a_record_is_written_whole(tmp_path):
+    path = tmp_path / "results" / "a-run.json"
+    words = ["train", "--out", "a b"]
+    record.write_record(path, words, CORPUS, {"x": 1}, 2.5, [{"step": 1}], {"test": 3}, more="ü")
+    read = json.loads(path.read_text(encoding="utf-8"))
+    assert read["name"] == "a-run" and read["command"] == "annotated train --out 'a b'"
+    assert read["seconds"] == 2.5 and read["more"] == "ü"
