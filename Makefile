@@ -2,7 +2,7 @@
 .PHONY: help book test lint tangle reference notebooks serve clean
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
-CHAPTERS := chapters# or some: make reference CHAPTERS=chapters/3-2-attention.md
+CHAPTERS := intro.md chapters# or some: make reference CHAPTERS=chapters/3-2-attention.md
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | column -t -s '|' 2>/dev/null || \
@@ -17,7 +17,7 @@ book: .venv/ready ## the pages, in _build/html
 
 test: lint ## package, prose and printed outputs agree
 	OMP_NUM_THREADS=1 $(PYTEST) tests -n 2
-	OMP_NUM_THREADS=2 $(PYTEST) chapters
+	OMP_NUM_THREADS=2 $(PYTEST) $(CHAPTERS)
 
 lint: .venv/ready ## drift between chapters and package, style, types
 	$(PY) tools/tangle.py --check

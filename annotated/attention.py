@@ -10,13 +10,13 @@ from torch import Tensor, nn
 def padding_mask(tokens: Tensor, pad: int = 0) -> Tensor:
     """Where a source may be looked at: everywhere but at padding.
 
-    tokens (B, S) of integer ids -> (B, 1, 1, S) boolean, True where attention may look.
+    tokens (B, S), integer ids -> (B, 1, 1, S) boolean, True where attention may look.
     """
     return (tokens != pad)[:, None, None, :]
 
 
 def causal_mask(length: int, device: torch.device | str | None = None) -> Tensor:
-    """Where a target may look: at itself and at what stands before it (Section 3.2.3).
+    """Where a target may look: at itself and at what stands before (Section 3.2.3).
 
     Returns (T, T) boolean; row t is True in columns 0 to t.
     """
@@ -26,9 +26,9 @@ def causal_mask(length: int, device: torch.device | str | None = None) -> Tensor
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Softmax over the last dimension, of the places that the mask allows.
 
-    scores (..., T, S), mask boolean and broadcastable to it. A row that may look nowhere is all
-    zeros, and so is its gradient: the lowest finite number stands in for minus infinity, which
-    would give NaN there.
+    scores (..., T, S), mask boolean and broadcastable to it. A row that may look
+    nowhere is all zeros, and so is its gradient. The lowest finite number stands in
+    for minus infinity, with which such a row would be NaN on the way.
     """
     lowest = torch.finfo(scores.dtype).min
     weights = scores.masked_fill(~mask, lowest).softmax(-1)  # (..., T, S)
@@ -44,8 +44,9 @@ def attention(
 ) -> tuple[Tensor, Tensor]:
     """softmax(Q K^T / sqrt(d_k)) V (equation 1).
 
-    query (..., T, K), key (..., S, K), value (..., S, K'), mask broadcastable to (..., T, S).
-    Returns the output (..., T, K') and the weights (..., T, S), before dropout.
+    query (..., T, K), key (..., S, K), value (..., S, K'), and a boolean mask that is
+    broadcastable to (..., T, S), True where attention may look. Returns the output
+    (..., T, K') and the weights (..., T, S), as they were before dropout.
     """
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))  # (..., T, S)
     weights = scores.softmax(-1) if mask is None else masked_softmax(scores, mask)
@@ -54,10 +55,10 @@ def attention(
 
 
 class MultiHeadAttention(nn.Module):
-    """h attentions side by side, each on its own projection of the input (Section 3.2.2).
+    """h attentions side by side, each on its own projection (Section 3.2.2).
 
-    d_k and d_v default to d_model / heads. The paper's equations have no biases: bias=False.
-    Raises ValueError where heads does not divide d_model and no d_k and d_v are given.
+    d_k and d_v default to d_model / heads; ValueError where that is not whole. The
+    paper's equations have no biases and no dropout on the weights: both are settings.
     """
 
     def __init__(
@@ -83,7 +84,10 @@ class MultiHeadAttention(nn.Module):
         self.weights: Tensor | None = None  # (B, H, T, S) of the last call
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x (B, T, D) looks at memory (B, S, D) -> (B, T, D). mask broadcasts to (B, H, T, S)."""
+        """x (B, T, D) looks at memory (B, S, D) -> (B, T, D).
+
+        mask: boolean, broadcastable to (B, H, T, S), True where attention may look.
+        """
         return self.attend(x, *self.keys_values(memory), mask)
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +95,7 @@ class MultiHeadAttention(nn.Module):
         return self.split(self.key(memory)), self.split(self.value(memory))
 
     def attend(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x (B, T, D) looks at keys (B, H, S, K) and values (B, H, S, K') -> (B, T, D)."""
+        """x (B, T, D), keys (B, H, S, K), values (B, H, S, K') -> (B, T, D)."""
         query = self.split(self.query(x))  # (B, H, T, K)
         heads, weights = attention(query, key, value, mask, self.dropout)  # (B, H, T, K')
         if self.keep_weights:

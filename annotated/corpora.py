@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pooch
 
+from annotated import toy
+
 Splits = dict[str, list[tuple[str, str]]]  # the name of a split: its (source, target) sentences
 
 
@@ -188,8 +190,6 @@ def multi30k_splits(source: str, target: str) -> Splits:
 
 def toy_splits(source: str, target: str) -> Splits:
     """The five splits of the toy language: generated, so nothing is read or downloaded."""
-    from annotated import toy
-
     return {
         split: [(pair.english, pair.german) for pair in pairs]
         for split, pairs in toy.splits().items()

@@ -102,6 +102,7 @@ def lines(
     log_y: bool = False,
     marker: str | None = None,
     dashed: Sequence[str] = (),
+    dots: Sequence[str] = (),
     legend: str = "best",
     width: float = 6.4,
     height: float = 3.2,
@@ -110,14 +111,18 @@ def lines(
     """Curves over one pair of axes.
 
     series: name -> (xs, ys), each of one length; names in `dashed` are drawn dashed (predictions,
-    references). x and y name the axes, with their units. legend "beside" puts the names to the
-    right of the axes, where they cover no curve. Few points over a logarithm are named one by one.
+    references), names in `dots` as points alone (what was measured, on its prediction). x and y
+    name the axes, with their units. legend "beside" puts the names to the right of the axes, where
+    they cover no curve. Few points over a logarithm are named one by one.
     """
     with mpl.rc_context(STYLE):
         figure, (axes,) = chart(width, height)
         for name, (xs, ys) in series.items():
-            style = "--" if name in dashed else "-"
-            axes.plot(numbers(xs), numbers(ys), style, label=name, marker=marker, markersize=4)
+            style = "--" if name in dashed else "none" if name in dots else "-"
+            mark = marker or "o" if name in dots else marker
+            axes.plot(
+                numbers(xs), numbers(ys), linestyle=style, label=name, marker=mark, markersize=4
+            )
         if log_x:
             axes.set_xscale("log")
             places = numbers(next(iter(series.values()))[0])

@@ -366,6 +366,16 @@ def test_an_empty_source_gives_zeros_and_finite_gradients(training, dropout):
         assert p.grad is not None and p.grad.isfinite().all() and (p.grad != 0).any()
 
 
+def test_dropout_is_off_unless_asked_for_and_off_in_evaluation():
+    x = torch.randn(2, 5, 16)
+    plain = MultiHeadAttention(16, heads=4)
+    assert torch.equal(plain(x, x), plain(x, x))
+    layer = MultiHeadAttention(16, heads=4, dropout=0.5)
+    layer.load_state_dict(plain.state_dict())
+    assert not torch.allclose(layer(x, x), plain(x, x))
+    assert torch.equal(layer.eval()(x, x), plain(x, x))
+
+
 @settings(deadline=None)
 @given(SEEDS, st.integers(1, 7))
 def test_self_attention_is_permutation_equivariant(seed, length):

@@ -92,9 +92,9 @@ def test_rows_that_were_never_looked_up_learn_from_the_softmax():
 
 def test_rows_that_were_never_looked_up_learn_nothing_from_the_lookup():
     embedding = make()
-    embedding(torch.tensor([3, 4])).sum().backward()
+    embedding(torch.tensor([0, 4])).sum().backward()
     touched = (embedding.weight.grad != 0).any(-1).nonzero().flatten()
-    assert touched.tolist() == [3, 4]
+    assert touched.tolist() == [0, 4]
 
 
 @pytest.mark.parametrize("d_model", [64, 256])

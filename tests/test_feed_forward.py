@@ -73,7 +73,7 @@ def test_the_number_of_weights():
 
 
 def test_dropout_is_off_unless_asked_for():
-    network, x = make(), data(50, 6)
+    network, x = FeedForward(6, 10), torch.randn(50, 6)
     assert network(x).equal(network.eval()(x))
 
 

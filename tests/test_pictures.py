@@ -1,5 +1,6 @@
 """annotated.pictures: every picture is one well-formed SVG that follows the page's ink."""
 
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -101,3 +102,62 @@ def test_points_of_one_group_have_no_legend():
 def test_points_refuses_an_empty_group():
     with pytest.raises(ValueError):
         pictures.points({"empty": {}}, "x", "y", "what to see")
+
+
+def stand_in(norm_first: bool, layers: int = 4):
+    """Something with the attributes of a model, as `architecture` reads them."""
+    attention = SimpleNamespace(heads=8, query=SimpleNamespace(out_features=512))
+    matrices = [SimpleNamespace(in_features=a, out_features=b) for a, b in ((512, 77), (77, 512))]
+    network = SimpleNamespace(inner=matrices[0], outer=matrices[1])
+
+    class LayerNorm:
+        weight = None
+
+    def stack(names):
+        layer = SimpleNamespace(
+            named_children=lambda: [(n, network if "feed" in n else attention) for n in names],
+            residuals=[
+                SimpleNamespace(
+                    norm=LayerNorm(), norm_first=norm_first, dropout=SimpleNamespace(p=0.25)
+                )
+                for _ in names
+            ],
+        )
+        return SimpleNamespace(layers=[layer] * layers, norm=LayerNorm() if norm_first else None)
+
+    class LearnedPositions:
+        pass
+
+    return SimpleNamespace(
+        embedding=SimpleNamespace(weight=np.zeros((321, 512))),
+        positions=LearnedPositions(),
+        dropout=SimpleNamespace(p=0.5),
+        encoder=stack(["self_attention", "feed_forward"]),
+        decoder=stack(["self_attention", "cross_attention", "feed_forward"]),
+    )
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_architecture_reads_everything_off_the_model(norm_first):
+    picture = pictures.architecture(stand_in(norm_first), "The model.")
+    root = ElementTree.fromstring(picture.svg)
+    words = [node.text for node in root.iter() if node.tag.endswith("text")]
+    assert words.count("LayerNorm") == (7 if norm_first else 5)
+    assert words.count("dropout 0.25") == 5 and words.count("dropout 0.5") == 2
+    assert words.count("4 ×") == 2 and words.count("learned") == 1
+    assert words.count("self-attention") == words.count("feed-forward") == 2
+    assert words.count("cross-attention") == words.count("causal, 8 heads of 64") == 1
+    assert words.count("512 → 77 → 512") == 2 and "321 × 512, rows times √512" in words
+
+
+def test_architecture_puts_the_norm_where_the_model_has_it():
+    def order(norm_first):
+        svg = pictures.architecture(stand_in(norm_first)).svg
+        rows = [n for n in ElementTree.fromstring(svg).iter() if n.tag.endswith("text")]
+        left = [(float(n.get("y")), n.text) for n in rows if n.get("x") == "130"]
+        return [text for _, text in sorted(left, reverse=True)]  # the encoder from the bottom up
+
+    names = ["self-attention", "feed-forward", "LayerNorm"]
+    post, pre = ([text for text in order(first) if text in names] for first in (False, True))
+    assert post == ["self-attention", "LayerNorm", "feed-forward", "LayerNorm"]
+    assert pre == ["LayerNorm", "self-attention", "LayerNorm", "feed-forward", "LayerNorm"]

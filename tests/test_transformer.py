@@ -148,7 +148,7 @@ def test_residual_normalizes_what_a_pre_norm_sublayer_sees():
 def test_dropout_falls_on_the_sublayer_and_never_on_the_sum(norm_first):
     residual, x = Residual(8, 1.0, norm_first), torch.randn(2, 3, 8)  # all of it is dropped
     expected = x if norm_first else nn.functional.layer_norm(x, (8,))
-    assert_close(residual(x, lambda x: x + 1), expected)
+    assert_close(residual(x, lambda x: x.flip(-1)), expected)
 
 
 @ORDERS
@@ -302,6 +302,15 @@ def test_dropout_is_random_in_training_only():
         assert not torch.equal(model(*batch), model(*batch)), name
         assert torch.equal(model.eval()(*batch), model(*batch)), name
         assert_close(model(*batch), build()(*batch))
+
+
+def test_each_dropout_is_where_its_setting_says():
+    model = build(dropout=0.1, attention_dropout=0.2, hidden_dropout=0.3)
+    rates = [module.p for module in model.modules() if isinstance(module, nn.Dropout)]
+    assert rates.count(0.1) == 1 + 2 * 2 + 2 * 3  # the embedded input and the residuals
+    assert rates.count(0.2) == 2 * 1 + 2 * 2  # attentions
+    assert rates.count(0.3) == 2 + 2  # feed-forward networks
+    assert len(rates) == 1 + 10 + 6 + 4
 
 
 def test_start_values():

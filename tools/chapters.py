@@ -42,8 +42,9 @@ def book_config() -> dict[str, Any]:
 
 
 def paths() -> list[Path]:
-    """All chapters that are notebooks, in the order of their names."""
-    return [path for path in sorted(CHAPTERS.glob("*.md")) if is_chapter(path)]
+    """All chapters that are notebooks, in the order of their names; the landing page is one too."""
+    found = [ROOT / "intro.md", *sorted(CHAPTERS.glob("*.md"))]
+    return [path for path in found if path.exists() and is_chapter(path)]
 
 
 def is_chapter(path: Path) -> bool:

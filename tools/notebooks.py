@@ -25,6 +25,8 @@ from tools.page import colab_url  # noqa: E402
 FENCE = re.compile(r"^\s*(`{3,}|:{3,})\{([\w:.-]+)\}\s*(.*)$")
 ROLE_OR_CODE = re.compile(r"\{([\w:.+-]+)\}`([^`]*)`|(`+)(?!`).+?(?<!`)\3(?!`)")
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
+EXERCISE = re.compile(r"\{exercise\}[^\n]*\n(?::[\w-]+:[^\n]*\n)*?:label:\s*(\S+)")
+TITLE = re.compile(r"^\(([\w:.-]+)\)=\s*\n+#+ +(.*)$", re.MULTILINE)
 GLUE_IMPORT = re.compile(r"^from myst_nb import glue\n?", re.MULTILINE)
 STAND_IN = "def glue(name, value, display=True): ...  # in the book, puts a value into the prose"
 
@@ -97,6 +99,13 @@ class Converter:
     def __init__(self, values: dict[str, str], library: Library, repository: str):
         self.values, self.library, self.repository = values, library, repository
         self.exercises: dict[str, int] = {}
+        self.titles: dict[str, str] = {}
+
+    def learn(self, text: str) -> None:
+        """Numbers the exercises, notes the titles that labels stand for: text may refer ahead."""
+        for label in EXERCISE.findall(text):
+            self.number(label)
+        self.titles |= dict(TITLE.findall(text))
 
     def markdown(self, text: str) -> str:
         """A cell's MyST Markdown as Markdown that every notebook shows."""
@@ -121,7 +130,8 @@ class Converter:
                 head, inner = self.directive(name, title, options)
                 if head:
                     yield self.indent(open_fences) + head
-                    yield self.indent(open_fences) + inner.rstrip() if inner != "$$" else ""
+                    if inner != "$$":
+                        yield (self.indent(open_fences) + inner).rstrip()
                 open_fences.append((marks, inner))
             elif re.match(r"^\s*(`{3,}|~{3,})", line):
                 code = re.match(r"^\s*(`{3,}|~{3,})", line)[1]  # type: ignore[index]
@@ -184,8 +194,9 @@ class Converter:
         titled = re.match(r"^(.*?)\s*<([^>]*)>$", text)
         text = titled[1] if titled else text
         if name in ("ref", "numref", "doc", "prf:ref", "abbr", "sup", "sub") or titled:
-            exercise = self.exercises.get(text)
-            return f"exercise {exercise}" if exercise else text
+            if text in self.exercises:
+                return f"exercise {self.exercises[text]}"
+            return self.titles.get(text, text)
         return f"`{text}`"
 
     def glue(self, name: str, text: str) -> str:
@@ -222,6 +233,9 @@ def convert(path: Path, repository: str, version: str, bibliography: Path) -> No
     executed = store.executed(notebook) or notebook
     library = Library(bibliography)
     converter = Converter(glue_values(executed), library, repository)
+    for cell in executed.cells:
+        if cell.cell_type == "markdown":
+            converter.learn(cell.source)
     cells = []
     for cell in executed.cells:
         if cell.cell_type == "markdown":
