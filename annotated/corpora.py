@@ -117,7 +117,7 @@ def fetch(remote: Remote, names: Iterable[str]) -> list[Path]:
     paths = {name: local(remote, name) or cache / name for name in names}
     missing = [name for name, path in paths.items() if not is_whole(path, remote.files[name])]
     if missing:
-        print(f"Downloading {len(missing)} files of {remote.folder}.", file=sys.stderr)
+        print(f"Downloading {', '.join(missing)} to {cache}.", file=sys.stderr)
         print(remote.terms, file=sys.stderr)
     for name in missing:
         download(remote, name, cache)

@@ -20,7 +20,10 @@ class SharedEmbedding(nn.Module):
         nn.init.normal_(self.weight, std=d_model**-0.5)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Rows of E times sqrt(D): integer ids (...) -> (..., D). IndexError for an id past V."""
+        """Rows of E times sqrt(D): integer ids (...) -> (..., D).
+
+        IndexError for an id outside the vocabulary (on a GPU, a failed device-side assertion).
+        """
         return F.embedding(tokens, self.weight) * math.sqrt(self.weight.size(1))
 
     def logits(self, x: Tensor) -> Tensor:

@@ -98,8 +98,10 @@ class Tokenizer:
         Raises TokenizerError for an id outside the vocabulary.
         """
         ids = list(ids)
-        if ids and not 0 <= min(ids) <= max(ids) < len(self):
-            raise TokenizerError(f"an id of {ids} is outside the vocabulary of {len(self)}")
+        size = len(self)
+        for i in ids:
+            if not 0 <= i < size:
+                raise TokenizerError(f"id {i} is outside the vocabulary of {size}")
         return self.bpe.decode(ids, skip_special_tokens=True)
 
     def pieces(self, ids: Iterable[int]) -> list[str]:

@@ -1,3 +1,4 @@
+# Tangled from chapters/5-1-toy.md: change it there, then run `make tangle`.
 """The toy language: a generated fragment of English and German, exactly known (Section 5.1).
 
 A sentence is first made as abstract syntax, then spelled out twice: as an English tree and as
@@ -9,8 +10,6 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
-
-
 
 NOUNS = """
 person adult   | man men              | der Mann Männer
@@ -293,8 +292,9 @@ end   future         | (NP (JJ next) (NN week))                   | nächste=0 W
 
 
 SUBJECT_REASONS = """
-sleep, fall.asleep: tired sick | eat: hungry | drink: thirsty | laugh, sing, dance, dance.with: happy
-cry: sad sick tired hungry | come.back: hungry tired thirsty | call: sick sad | thank: happy
+sleep, fall.asleep: tired sick | eat: hungry | drink: thirsty | sing, dance, dance.with: happy
+laugh: happy | cry: sad sick tired hungry | come.back: hungry tired thirsty
+call: sick sad | thank: happy
 """
 OBJECT_REASONS = """
 eat: fresh sweet warm | drink: cold fresh hot | read: interesting beautiful short sad new
@@ -303,8 +303,6 @@ look.for: expensive beautiful | wash: dirty | feed: hungry tired sick | put.on: 
 visit, call, help, think.of: sick sad old | love, like: beautiful friendly clever brave interesting
 bake: sweet | need: new warm | carry: heavy
 """
-
-
 
 
 @dataclass(frozen=True)
@@ -324,8 +322,6 @@ class Adjective:
     english: str
     german: str
     kinds: frozenset[str]  # of the nouns that it fits
-
-
 
 
 @dataclass(frozen=True)
@@ -354,8 +350,6 @@ class Adverbial:
     german: tuple[
         tuple[str, tuple[int, ...]], ...
     ]  # word, indices of the English words it stands for
-
-
 
 
 def rows(table: str) -> list[list[str]]:
@@ -387,8 +381,6 @@ def read_adverbial(use: str, english: str, german: str) -> Adverbial:
     return Adverbial(where, frozenset(tenses), english, links)
 
 
-
-
 def read_objects(words: str) -> tuple[tuple[str, frozenset[str]], ...]:
     """ "dat person acc gift text" -> (("dat", {person}), ("acc", {gift, text}))"""
     slots: list[tuple[str, list[str]]] = []
@@ -412,8 +404,6 @@ def read_verb(english: str, german: str, subjects: str, objects: str, places: st
     )  # fmt: skip
 
 
-
-
 def suffixed(verb: str, ending: str) -> str:
     """An English verb with -s, -ed or -ing: cry, cries; bake, baking; swim, swimming."""
     if ending == "s":
@@ -433,8 +423,7 @@ LEXICON = [read_noun(*row) for row in rows(NOUNS)]
 DESCRIPTIONS = [read_adjective(*row) for row in rows(ADJECTIVES)]
 ACTIONS = [read_verb(*row) for row in rows(VERBS)]
 TIMES = [read_adverbial(*row) for row in rows(ADVERBIALS)]
-
-
+BE = ACTIONS[-1]
 
 
 @dataclass(eq=False)
@@ -459,8 +448,7 @@ class Phrase:
     @property
     def number(self) -> int:
         """0 singular, 1 plural."""
-        if self.pronoun == "relative":
-            assert self.antecedent
+        if self.antecedent and self.pronoun in ("relative", "same"):
             return self.antecedent.number
         return int(self.plural or bool(self.conjunct) or self.pronoun in ("we", "they"))
 
@@ -480,6 +468,9 @@ class Phrase:
         return self.noun is not None and "name" in self.noun.kinds
 
 
+def origin(phrase: Phrase) -> Phrase:
+    """What a pronoun stands for in the end."""
+    return origin(phrase.antecedent) if phrase.antecedent else phrase
 
 
 @dataclass(eq=False)
@@ -519,8 +510,6 @@ class Joined:
     word: str  # "because", "when", "that", "and", "but" ...
     clause: Clause
     first: bool = False  # it stands before the main clause
-
-
 
 
 Key = tuple[object, str]  # a node of the syntax and its part: (phrase, "noun")
@@ -581,8 +570,6 @@ def read_tree(text: str) -> Any:
     return stack[0][0]
 
 
-
-
 SUBJECTS = ("I", "we", "he", "she", "it", "they")
 OBJECTIVE = {"I": "me", "we": "us", "he": "him", "she": "her", "it": "it", "they": "them"}
 POSSESSIVE = {"he": "his", "she": "her", "it": "its", "they": "their", "I": "my", "we": "our"}
@@ -608,23 +595,18 @@ def pronoun_for(phrase: Phrase) -> str:
     return {"m": "he", "f": "she", "n": "she"}[phrase.head.gender]
 
 
-
-
 def english_phrase(phrase: Phrase, objective: bool = False) -> Tree:
     """The English tree of a noun phrase."""
     if phrase.pronoun:
         text = OBJECTIVE[phrase.pronoun] if objective else phrase.pronoun
         return tree("NP", leaf("PRP", text, (phrase, "noun")))
     assert phrase.noun
-    noun = leaf(
-        "NNS" if phrase.plural else "NN", phrase.noun.english[phrase.plural], (phrase, "noun")
-    )
-    if phrase.is_name:
-        noun = noun._replace(label="NNP")
+    tag, text = "NNS" if phrase.plural else "NN", phrase.noun.english[phrase.plural]
+    noun = leaf("NNP" if phrase.is_name else tag, text, (phrase, "noun"))
     adjective = None
     if phrase.adjective:
         adjective = leaf("JJ", phrase.adjective.english, (phrase, "adjective"))
-    following = phrase.adjective.english if phrase.adjective else phrase.noun.english[phrase.plural]
+    following = phrase.adjective.english if phrase.adjective else text
     simple = tree("NP", english_determiner(phrase, following), adjective, noun)
     if phrase.conjunct:
         conjunction = leaf("CC", "and", (phrase, "and"))
@@ -660,42 +642,32 @@ def clause_gap(clause: Clause) -> Phrase:
     return next(p for p in [clause.subject, *clause.objects] if p.pronoun == "relative")
 
 
-
-
 def english_verbs(clause: Clause) -> list[Tree]:
     """Its verbs, the finite one first: [is] [sleeping], [does] [sleep], [wants] [to] [sleep]."""
-    verb, who, key, modal = (
-        clause.verb.english,
-        agreement(clause.subject),
-        (clause, "verb"),
-        (clause, "modal"),
-    )
-    tag = "VBZ" if who == 1 else "VBP"
-    base = leaf("VB", verb, key)
-    if clause.tense == "want":
-        chain = [leaf("TO", "to", key), base]
-        if clause.negated:
-            return [leaf(tag, english_present("do", who), modal), leaf("VB", "want", modal), *chain]
-        return [leaf(tag, english_present("want", who), modal), *chain]
-    if clause.tense in MODALS:
-        cannot = clause.negated and clause.tense == "can"
-        return [
-            leaf("MD", "cannot", modal, (clause, "not"))
-            if cannot
-            else leaf("MD", clause.tense, modal),
-            base,
-        ]
-    if clause.tense == "progressive":
-        return [leaf(tag, english_present("be", who), key), leaf("VBG", suffixed(verb, "ing"), key)]
-    past = clause.tense == "past"
-    if clause.negated and verb != "be":
-        return [
-            leaf("VBD", "did", key) if past else leaf(tag, english_present("do", who), key),
-            base,
-        ]
-    if past:
-        return [leaf("VBD", "were" if verb == "be" and who == 2 else clause.verb.past, key)]
-    return [leaf(tag, english_present(verb, who), key)]
+    chain = english_chain(clause.verb, clause.tense, agreement(clause.subject), clause.negated)
+    return [leaf(tag, text, *[(clause, part) for part in parts]) for tag, text, *parts in chain]
+
+
+def english_chain(verb: Verb, tense: str, who: int, negated: bool) -> list[tuple[str, ...]]:
+    """(tag, word, the concepts that it expresses) for each verb of a clause."""
+    now, base = "VBZ" if who == 1 else "VBP", verb.english
+    do = negated and verb is not BE and tense in ("present", "past", "want")
+    if tense == "want":
+        want = [(now, english_present("want", who), "modal"), ("TO", "to", "verb")]
+        if do:
+            want = [(now, english_present("do", who), "modal"), ("VB", "want", "modal"), want[1]]
+        return [*want, ("VB", base, "verb")]
+    if tense in MODALS:
+        modal = ("MD", "cannot", "modal", "not") if negated and tense == "can" else None
+        return [modal or ("MD", tense, "modal"), ("VB", base, "verb")]
+    if tense == "progressive":
+        return [(now, english_present("be", who), "verb"), ("VBG", suffixed(base, "ing"), "verb")]
+    if do:
+        finite = ("VBD", "did") if tense == "past" else (now, english_present("do", who))
+        return [(*finite, "verb"), ("VB", base, "verb")]
+    if tense == "past":
+        return [("VBD", "were" if verb is BE and who == 2 else verb.past, "verb")]
+    return [(now, english_present(base, who), "verb")]
 
 
 def english_present(verb: str, who: int) -> str:
@@ -705,8 +677,6 @@ def english_present(verb: str, who: int) -> str:
     if who != 1:
         return verb
     return "has" if verb == "have" else suffixed(verb, "s")
-
-
 
 
 def english_verb_phrase(clause: Clause, adverb: Tree | None) -> Tree:
@@ -775,8 +745,6 @@ def english_time(clause: Clause) -> Tree:
     return build(*read_tree(clause.time.english))
 
 
-
-
 COORDINATORS = ("and", "but")
 COMMA = ","
 
@@ -819,8 +787,6 @@ def english_coordination(clause: Clause, before: list[Tree | None], first: Tree)
         )
     comma = leaf(COMMA, COMMA, (joined, "comma")) if joined.word == "but" else None
     return tree("S", tree("S", *before, first), comma, word, second)
-
-
 
 
 CASES = ("nom", "acc", "dat")
@@ -879,8 +845,6 @@ def german_noun(noun: Noun, case: str, plural: bool) -> str:
     return many if noun.weak and case != "nom" else one
 
 
-
-
 def german_phrase(phrase: Phrase, case: str, negation: Key | None = None) -> list[Word]:
     """The German words of a noun phrase; a `negation` makes its determiner kein."""
     if phrase.pronoun:
@@ -928,8 +892,6 @@ def german_prepositional(preposition: str, case: str, phrase: Phrase) -> list[Wo
     return [Word(preposition, (key,)), first, *others]
 
 
-
-
 def german_form(forms: str, who: int) -> str:
     return forms.split()[who]
 
@@ -960,8 +922,6 @@ def german_verbs_last(clause: Clause) -> list[Word]:
     return [*closing, finite]
 
 
-
-
 def german_object(clause: Clause, phrase: Phrase, mark: str) -> list[Word]:
     """An object in its case: dem Hund, auf den Bus, zum Markt, keinen Apfel."""
     if mark == "to":
@@ -974,8 +934,8 @@ def german_object(clause: Clause, phrase: Phrase, mark: str) -> list[Word]:
     return german_phrase(phrase, case, (clause, "not") if phrase is clause.without else None)
 
 
-def german_middle(clause: Clause) -> list[Word]:
-    """What stands between the finite verb and the closing one, in the order that it has there."""
+def german_middle(clause: Clause) -> tuple[list[Word], list[Word]]:
+    """What stands between the finite verb and the closing one: the pronouns, and all else."""
     pronouns: list[Word] = []
     known: list[Word] = []
     new: list[Word] = []
@@ -996,7 +956,7 @@ def german_middle(clause: Clause) -> list[Word]:
     if clause.adjective:
         attached.append(Word(clause.adjective.german, ((clause, "adjective"),)))
     early = [*known, *time] if clause.negated or never else [*time, *known]
-    return [*pronouns, *early, *negation, *near, *german_place(clause), *new, *attached]
+    return pronouns, [*early, *negation, *near, *german_place(clause), *new, *attached]
 
 
 def german_time(clause: Clause) -> list[Word]:
@@ -1012,8 +972,6 @@ def german_place(clause: Clause) -> list[Word]:
     return german_prepositional(clause.place.noun.place[1], "dat", clause.place)
 
 
-
-
 CONJUNCTIONS = {
     "because": "weil", "when": "wenn", "although": "obwohl", "while": "während",
     "before": "bevor", "that": "dass", "and": "und", "but": "aber",
@@ -1021,27 +979,41 @@ CONJUNCTIONS = {
 PAUSE = Word(COMMA)
 
 
-def german_clause(clause: Clause, last: bool = False) -> list[Word]:
-    """A main clause, its finite verb second; with `last`, one whose verbs all come last."""
-    joined = clause.joined
-    front: list[Word] = []
-    if clause.subject.pronoun == "same":
-        subject: list[Word] = []
-    else:
-        subject = german_phrase(clause.subject, "nom") + german_relative(clause.subject, PAUSE)
-    middle = german_middle(clause)
-    if last:
-        gap = [(p, mark) for p, mark in clause.marked if p.pronoun == "relative"]
-        first = [word for p, mark in gap for word in german_object(clause, p, mark)]
-        body = [*first, *subject, *middle, *german_verbs_last(clause)]
-        return body + german_following(clause)
-    if joined and joined.first:
-        front = [*german_joined(joined), Word(COMMA, ((joined, "comma"),))]
-    elif clause.fronted:
-        front = german_time(clause)
+def german_clause(clause: Clause) -> list[Word]:
+    """A main clause: its finite verb is the second thing in it, its other verbs close it."""
     finite, closing = german_verbs(clause)
-    start = [*front, finite, *subject] if front else [*subject, finite]
+    front, subject = german_front(clause), german_subject(clause)
+    pronouns, middle = german_middle(clause)
+    if not front:
+        start = [*subject, finite, *pronouns]
+    elif clause.subject.pronoun:
+        start = [*front, finite, *subject, *pronouns]
+    else:  # Heute besucht uns der Onkel
+        start = [*front, finite, *pronouns, *subject]
     return [*start, *middle, *closing, *german_following(clause)]
+
+
+def german_subordinate(clause: Clause) -> list[Word]:
+    """A clause whose verbs all come last; a relative pronoun that is its object comes first."""
+    gap = [(phrase, mark) for phrase, mark in clause.marked if phrase.pronoun == "relative"]
+    first = [word for phrase, mark in gap for word in german_object(clause, phrase, mark)]
+    pronouns, middle = german_middle(clause)
+    body = [*first, *german_subject(clause), *pronouns, *middle, *german_verbs_last(clause)]
+    return body + german_following(clause)
+
+
+def german_front(clause: Clause) -> list[Word]:
+    """What stands before the finite verb in place of the subject, if anything does."""
+    joined = clause.joined
+    if joined and joined.first:
+        return [*german_joined(joined), Word(COMMA, ((joined, "comma"),))]
+    return german_time(clause) if clause.fronted else []
+
+
+def german_subject(clause: Clause) -> list[Word]:
+    if clause.subject.pronoun == "same":
+        return []
+    return german_phrase(clause.subject, "nom") + german_relative(clause.subject, PAUSE)
 
 
 def german_following(clause: Clause) -> list[Word]:
@@ -1058,16 +1030,15 @@ def german_following(clause: Clause) -> list[Word]:
 
 def german_joined(joined: Joined) -> list[Word]:
     word = Word(CONJUNCTIONS[joined.word], ((joined, "word"),))
-    return [word, *german_clause(joined.clause, last=joined.word not in COORDINATORS)]
+    main = joined.word in COORDINATORS
+    return [word, *(german_clause if main else german_subordinate)(joined.clause)]
 
 
 def german_relative(phrase: Phrase, *closing: Word) -> list[Word]:
     """A phrase's relative clause with its commas, or nothing."""
     if not phrase.relative:
         return []
-    return [PAUSE, *german_clause(phrase.relative, last=True), *closing]
-
-
+    return [PAUSE, *german_subordinate(phrase.relative), *closing]
 
 
 Links = tuple[tuple[int, int], ...]
@@ -1110,8 +1081,6 @@ PUNCTUATION = (COMMA, ".")
 def joined_up(words: Sequence[str]) -> str:
     """The words as text, punctuation attached to the word before it."""
     return "".join(w if w in PUNCTUATION else " " + w for w in words).strip()
-
-
 
 
 def spell(clause: Clause) -> Pair:
@@ -1172,8 +1141,6 @@ def references(places: dict[Key, list[int]]) -> Links:
     return tuple(sorted(found))
 
 
-
-
 T = TypeVar("T")
 
 
@@ -1200,8 +1167,6 @@ class Dice:
 
 class Nonsense(Exception):
     """A half-made sentence that cannot be finished sensibly: it is dropped and made anew."""
-
-
 
 
 @cache
@@ -1242,8 +1207,6 @@ def full_name(verb: Verb) -> str:
     return f"{verb.english}.{verb.particle}" if verb.particle else verb.english
 
 
-
-
 def kinds(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
@@ -1260,8 +1223,6 @@ VAGUE = ("a", "every", *COUNTED)
 def is_a(kind: str, phrase: Phrase) -> bool:
     """Whether a phrase means somebody or something of a kind; I and we are persons."""
     return kind in phrase.head.kinds if phrase.head else kind == "person"
-
-
 
 
 def some_phrase(dice: Dice, noun: Noun, subject: Phrase | None = None) -> Phrase:
@@ -1312,8 +1273,6 @@ def some_place(dice: Dice, noun: Noun) -> Phrase:
     return phrase
 
 
-
-
 def some_subject(dice: Dice, among: frozenset[str] | None = None, inner: bool = False) -> Phrase:
     """Somebody who does something. An `inner` clause has he, she or they only for a noun."""
     if not among and dice.chance(0.16):
@@ -1348,13 +1307,14 @@ MAKING = ("write", "paint", "bake", "cook")
 MADE = ("beautiful", "small", "big", "sweet", "long", "short", "interesting", "sad", "hot", "warm")
 
 
-
-
 def act(dice: Dice, subject: Phrase, verb: Verb | None = None) -> Clause:
     """A clause in which the subject does something."""
     verb = verb or dice.pick(verbs_for(subject.head, "action"))
     objects = [some_object(dice, subject, among, full_name(verb)) for _, among in verb.objects]
-    return Clause(subject, verb, objects, tense=some_tense(dice, subject, verb))
+    clause = Clause(subject, verb, objects, tense=some_tense(dice, subject, verb))
+    if any(mark == "dat" and not o.determiner and not o.is_name for o, mark in clause.marked):
+        raise Nonsense  # a bare dative (Lehrerinnen helfen) is not said
+    return clause
 
 
 def some_tense(dice: Dice, subject: Phrase, verb: Verb) -> str:
@@ -1385,9 +1345,6 @@ def describe(dice: Dice, subject: Phrase, adjective: str = "") -> Clause:
     return Clause(subject, BE, adjective=dice.pick(options), tense=tense)
 
 
-BE = ACTIONS[-1]
-
-
 HABITATS = {
     "farm": ("garden", "meadow", "lake", "river"),
     "wild": ("forest", "meadow", "lake", "river"),
@@ -1405,7 +1362,7 @@ def locate(dice: Dice, clause: Clause, probability: float = 0.28) -> None:
 
 def date(dice: Dice, clause: Clause, probability: float = 0.3, front: bool = True) -> None:
     """Says when, and sometimes says it first. It must suit the tense and the object."""
-    if clause.verb.infinitive in (*STATES, "sein") or not dice.chance(probability):
+    if clause.verb.infinitive in (*STATES, "sein", "haben") or not dice.chance(probability):
         return
     when = {"past": "past", "present": "present", "progressive": "now"}.get(clause.tense, "future")
     known = any(phrase.definite for phrase in clause.objects)
@@ -1427,8 +1384,6 @@ def deny(dice: Dice, clause: Clause, probability: float = 0.16) -> None:
         clause.negated = dice.chance(probability)
 
 
-
-
 def relate(dice: Dice, phrase: Phrase, verb: Verb, probability: float) -> None:
     """May give a phrase a relative clause, whose pronoun is its subject or its object."""
     noun = phrase.noun
@@ -1437,7 +1392,7 @@ def relate(dice: Dice, phrase: Phrase, verb: Verb, probability: float) -> None:
         return
     pronoun = Phrase(pronoun="relative", antecedent=phrase)
     phrase.relative = (object_relative if dice.chance(0.5) else subject_relative)(dice, pronoun)
-    if phrase.relative.verb is verb:
+    if phrase.relative.verb.english == verb.english:
         raise Nonsense
 
 
@@ -1476,8 +1431,6 @@ def object_relative(dice: Dice, pronoun: Phrase) -> Clause:
 MOMENTARY = (
     "wake.up fall.asleep come.back arrive get.up run.away open close thank lose forget find".split()
 )
-
-
 
 
 def simple(
@@ -1526,8 +1479,6 @@ def same(phrase: Phrase) -> Phrase:
     return Phrase(pronoun=pronoun_for(phrase), antecedent=antecedent)
 
 
-
-
 def explained(dice: Dice, table: str, rich: float) -> tuple[Clause, str]:
     """An action and an adjective that explains it, from one of the two tables."""
     why, subject = reasons(table), some_subject(dice)
@@ -1564,8 +1515,6 @@ def condition(dice: Dice, clause: Clause, why: str) -> Clause:
     return clause
 
 
-
-
 SEQUELS = """
 look.for find, bake eat, cook eat, buy eat, buy read, write read, find repair, buy repair,
 repair sell, wash put.on, buy put.on, find wash, find open, buy open, look.for feed
@@ -1591,8 +1540,6 @@ def couple(dice: Dice, table: str) -> tuple[Clause, Clause]:
     if not any(is_a(kind, thing) for kind in verb.objects[-1][1]):
         raise Nonsense
     return clause, Clause(same(subject), verb, [same(thing)])
-
-
 
 
 def with_and(dice: Dice, rich: float = 1.0) -> Clause:
@@ -1628,8 +1575,6 @@ def with_but(dice: Dice, rich: float = 1.0) -> Clause:
     return clause
 
 
-
-
 def with_while(dice: Dice, inner: bool = False, rich: float = 1.0) -> Clause:
     """The man is cooking while the woman is reading."""
     clause, other = lasting(dice, rich), lasting(dice, rich)
@@ -1656,8 +1601,6 @@ def with_before(dice: Dice, rich: float = 1.0) -> Clause:
 
 EARLIER = "read write cook sing play drink wash feed tidy.up close open call talk.to bake".split()
 LATER = "go fall.asleep come.back eat work".split()
-
-
 
 
 def with_that(dice: Dice, inner: bool = False, rich: float = 1.0) -> Clause:
@@ -1708,8 +1651,6 @@ def credible(clause: Clause, said: Clause, about_itself: bool) -> bool:
     return not about_itself or said.verb is BE or said.tense in ("can", "must", "should", "past")
 
 
-
-
 def some_sentence(dice: Dice, rich: float = 1.0) -> Clause:
     """A sentence of any kind; `rich` ones have more clauses."""
     makers: dict[Maker, float] = {
@@ -1720,6 +1661,18 @@ def some_sentence(dice: Dice, rich: float = 1.0) -> Clause:
     return make(dice, rich=rich)
 
 
+def is_clear(clause: Clause) -> bool:
+    """Whether a pronoun has only one noun before it to stand for, and no noun comes twice."""
+    seen: list[Phrase] = []
+    for _, phrase in walk(clause):
+        if phrase.antecedent and phrase.pronoun in SUBJECTS:
+            meant = origin(phrase)
+            if any(pronoun_for(p) == phrase.pronoun for p in seen if p is not meant):
+                return False
+        elif phrase.pronoun not in ("relative", "same"):
+            seen.append(phrase)
+    nouns = [p.noun for one in seen for p in (one, one.conjunct) if p and p.noun]
+    return len(nouns) == len(set(map(id, nouns)))
 
 
 HELD_OUT_ADJECTIVES = """
@@ -1765,29 +1718,6 @@ def combinations(clause: Clause) -> set[str]:
         elif phrase is not part.place:
             found.add(f"{full_name(part.verb)} {noun}")
     return found
-
-
-
-
-def is_clear(clause: Clause) -> bool:
-    """Whether a pronoun has only one noun before it to stand for, and no noun comes twice."""
-    seen: list[Phrase] = []
-    for _, phrase in walk(clause):
-        if phrase.antecedent and phrase.pronoun in SUBJECTS:
-            meant = origin(phrase)
-            if any(pronoun_for(p) == phrase.pronoun for p in seen if p is not meant):
-                return False
-        elif phrase.pronoun not in ("relative", "same"):
-            seen.append(phrase)
-    nouns = [p.noun for one in seen for p in (one, one.conjunct) if p and p.noun]
-    return len(nouns) == len(set(map(id, nouns)))
-
-
-def origin(phrase: Phrase) -> Phrase:
-    """What a pronoun stands for in the end."""
-    return origin(phrase.antecedent) if phrase.antecedent else phrase
-
-
 
 
 def clauses(seed: int, rich: float = 1.0) -> Iterator[Clause]:
