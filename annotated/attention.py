@@ -10,7 +10,7 @@ from torch import Tensor, nn
 def padding_mask(tokens: Tensor, pad: int = 0) -> Tensor:
     """Where a source may be looked at: everywhere but at padding.
 
-    tokens (B, S), integer ids -> (B, 1, 1, S) boolean, True where attention may look.
+    tokens (B, S), integer ids -> (B, 1, 1, S) boolean, True at what is no pad.
     """
     return (tokens != pad)[:, None, None, :]
 
@@ -26,9 +26,9 @@ def causal_mask(length: int, device: torch.device | str | None = None) -> Tensor
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Softmax over the last dimension, of the places that the mask allows.
 
-    scores (..., T, S), mask boolean and broadcastable to it. A row that may look
-    nowhere is all zeros, and so is its gradient. The lowest finite number stands in
-    for minus infinity, with which such a row would be NaN on the way.
+    scores (..., T, S), mask boolean and broadcastable to it. A row that may
+    look nowhere is all zeros, and so is its gradient. The lowest finite number
+    stands in for minus infinity, with which it would be NaN on the way.
     """
     lowest = torch.finfo(scores.dtype).min
     weights = scores.masked_fill(~mask, lowest).softmax(-1)  # (..., T, S)
@@ -44,9 +44,9 @@ def attention(
 ) -> tuple[Tensor, Tensor]:
     """softmax(Q K^T / sqrt(d_k)) V (equation 1).
 
-    query (..., T, K), key (..., S, K), value (..., S, K'), and a boolean mask that is
-    broadcastable to (..., T, S), True where attention may look. Returns the output
-    (..., T, K') and the weights (..., T, S), as they were before dropout.
+    query (..., T, K), key (..., S, K), value (..., S, K'); mask boolean and
+    broadcastable to (..., T, S), True where attention may look. Returns the
+    output (..., T, K') and the weights (..., T, S), as they were before dropout.
     """
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))  # (..., T, S)
     weights = scores.softmax(-1) if mask is None else masked_softmax(scores, mask)
@@ -57,8 +57,8 @@ def attention(
 class MultiHeadAttention(nn.Module):
     """h attentions side by side, each on its own projection (Section 3.2.2).
 
-    d_k and d_v default to d_model / heads; ValueError where that is not whole. The
-    paper's equations have no biases and no dropout on the weights: both are settings.
+    d_k and d_v default to d_model / heads; ValueError where that is not whole.
+    The paper has no biases and no dropout on the weights: both are settings.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class MultiHeadAttention(nn.Module):
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (B, T, D) looks at memory (B, S, D) -> (B, T, D).
 
-        mask: boolean, broadcastable to (B, H, T, S), True where attention may look.
+        mask: broadcastable to (B, H, T, S), True where attention may look.
         """
         return self.attend(x, *self.keys_values(memory), mask)
 

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 class SharedEmbedding(nn.Module):
     """The matrix E (V, D), drawn from N(0, 1/D): a row for each token of the vocabulary.
 
-    Call it to embed ids, at the source and at the target; call `logits` to score the next token.
+    Call it to embed ids, at the source and at the target; call `logits` to score the next
+    token.
     """
 
     def __init__(self, vocab_size: int, d_model: int):
@@ -22,7 +23,7 @@ class SharedEmbedding(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Rows of E times sqrt(D): integer ids (...) -> (..., D).
 
-        IndexError for an id outside the vocabulary (on a GPU, a failed device-side assertion).
+        IndexError for an id outside the vocabulary (on a GPU, a device-side assertion).
         """
         return F.embedding(tokens, self.weight) * math.sqrt(self.weight.size(1))
 

@@ -185,7 +185,8 @@ def paint(
     if rows is not None:
         axes.set_yticks(range(len(rows)), list(rows))
     if columns is not None:
-        turned = max(map(len, columns), default=0) > 3
+        cell = axes.figure.get_size_inches()[0] / len(axes.figure.axes) / len(columns)  # inches
+        turned = max(map(len, columns), default=0) * 0.09 > cell - 0.25 / len(columns)
         axes.set_xticks(range(len(columns)), list(columns), rotation=90 if turned else 0)
     if form is not None:
         for (i, j), value in np.ndenumerate(matrix):
@@ -413,7 +414,7 @@ def architecture(model: Any, caption: str = "", alt: str = "") -> Picture:
     modules, so that a different model gives a different picture.
     """
     decoder_layers, ends = model.decoder.layers, 46 * hasattr(model.decoder.norm, "weight")
-    bottom = 384 + BLOCK * len(decoder_layers[0].residuals) + ends
+    bottom = 358 + BLOCK * len(decoder_layers[0].residuals) + ends
     diagram = Diagram(520, bottom)
     left, right, start = 130, 378, bottom - 196
     vocabulary, d_model = model.embedding.weight.shape

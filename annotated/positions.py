@@ -8,13 +8,14 @@ from torch import Tensor, nn
 def sinusoids(length: int, d_model: int) -> Tensor:
     """PE(pos, 2i) = sin(pos / 10000^(2i/D)), PE(pos, 2i + 1) = cos of the same angle.
 
-    Returns (length, D) float32: a row for each position from 0 on. Raises ValueError where D is
-    odd: sines and cosines come in pairs.
+    Returns (length, D) float32: a row for each position from 0 on. Raises ValueError where D
+    is odd: sines and cosines come in pairs.
     """
     if d_model % 2:
         raise ValueError(f"sinusoids come in pairs, so d_model must be even, not {d_model}")
     position = torch.arange(length, dtype=torch.float64)[:, None]  # (length, 1)
-    frequency = 10000.0 ** (-torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)  # (D/2,)
+    exponent = torch.arange(0, d_model, 2, dtype=torch.float64) / d_model  # (D/2,)
+    frequency = 10000.0**-exponent  # (D/2,)
     angle = position * frequency  # (length, D/2)
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1).float()  # (length, D)
 
@@ -22,7 +23,8 @@ def sinusoids(length: int, d_model: int) -> Tensor:
 class SinusoidalPositions(nn.Module):
     """Adds the sinusoids to a sequence; no parameters, any length.
 
-    `length` is how many positions are computed in advance. The table grows when more are needed.
+    `length` is how many positions are computed in advance. The table grows when more are
+    needed.
     """
 
     def __init__(self, d_model: int, length: int = 512):
@@ -50,8 +52,11 @@ class LearnedPositions(nn.Module):
         nn.init.normal_(self.table, std=d_model**-0.5)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """x (B, T, D), whose first position is `start` -> (B, T, D). ValueError past the table."""
-        end = start + x.size(1)
-        if end > self.table.size(0):
-            raise ValueError(f"{end} positions are past the {self.table.size(0)} that were learned")
+        """x (B, T, D), whose first position is `start` -> (B, T, D).
+
+        ValueError past the end of the table.
+        """
+        end, known = start + x.size(1), self.table.size(0)
+        if end > known:
+            raise ValueError(f"{end} positions are past the {known} that were learned")
         return x + self.table[start:end]

@@ -1744,21 +1744,26 @@ def generate(
     """`count` different pairs, `shortest` to `longest` English words long.
 
     `unseen` asks for at least one held-out combination in each (else there is none), more `rich`
-    grammar makes longer sentences, and `words` limits the vocabulary of both sides.
-    Raises ValueError where there are no sentences of such a length.
+    grammar makes longer sentences, and `words` limits the vocabulary of both sides. Raises
+    ValueError for lengths that the grammar does not have, or where no such sentence turns up.
     """
     if not 3 <= shortest <= longest <= 25:
         raise ValueError(f"sentences have 3 to 25 words, not {shortest} to {longest}")
     found: dict[tuple[str, ...], Pair] = {}
-    for clause in clauses(seed, rich):
-        if len(found) >= count:
-            break
+    made, failures = clauses(seed, rich), 0
+    while len(found) < count and failures < PATIENCE:
+        clause, failures = next(made), failures + 1
         if bool(combinations(clause) & HELD_OUT) == unseen:
             pair = spell(clause)
-            fits = shortest <= pair.length <= longest
+            fits = shortest <= pair.length <= longest and pair.source not in found
             if fits and (words is None or all(w in words for w in pair.source + pair.target)):
-                found.setdefault(pair.source, pair)
+                found[pair.source], failures = pair, 0
+    if len(found) < count:
+        raise ValueError(f"found {len(found)} such sentences, and no more in {PATIENCE} tries")
     return list(found.values())
+
+
+PATIENCE = 3000
 
 
 def splits(

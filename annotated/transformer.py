@@ -23,10 +23,10 @@ class TransformerConfig:
     heads: int = 8  # H
     d_k: int | None = None  # K, of queries and keys: d_model / heads where not given
     d_v: int | None = None  # of values: likewise
-    dropout: float = 0.1  # on each sub-layer's output and on the embedded input (Section 5.4)
+    dropout: float = 0.1  # on sub-layers' outputs and the embedded input (Section 5.4)
     attention_dropout: float = 0.0  # on the attention weights: not in the paper
     hidden_dropout: float = 0.0  # inside the feed-forward network: not in the paper
-    attention_bias: bool = False  # in the maps around attention: the equations have none
+    attention_bias: bool = False  # of Q, K, V and output: the equations have none
     norm_first: bool = False  # pre-norm, with one more norm after each stack
     positions: str = "sinusoidal"  # or "learned" (Table 3, row E)
     max_length: int = 512  # of learned positions
@@ -120,7 +120,7 @@ class DecoderLayer(nn.Module):
         self.residuals = residuals(config, 3)
 
     def forward(self, x: Tensor, memory: Tensor, mask: Mask, memory_mask: Mask) -> Tensor:
-        """x (B, T, D), memory (B, S, D), mask (T, T), memory_mask (B, 1, 1, S) -> (B, T, D)"""
+        """x (B, T, D), memory (B, S, D), masks (T, T) and (B, 1, 1, S) -> (B, T, D)"""
         return self.connect(
             x,
             lambda x: self.self_attention(x, x, mask),
@@ -130,8 +130,8 @@ class DecoderLayer(nn.Module):
     def connect(self, x: Tensor, look_back: Sublayer, look_across: Sublayer) -> Tensor:
         """The three sub-layers in their order: (B, T, D) -> (B, T, D).
 
-        Where the two attentions take their keys and values from is the caller's to say: `forward`
-        computes them afresh, decoding (Section 6.1) keeps them from one token to the next.
+        Where the two attentions take their keys and values from is the caller's to say:
+        `forward` computes them afresh, decoding (Section 6.1) keeps those of earlier tokens.
         """
         x = self.residuals[0](x, look_back)
         x = self.residuals[1](x, look_across)
@@ -149,7 +149,7 @@ class Decoder(nn.Module):
     def forward(
         self, x: Tensor, memory: Tensor, mask: Mask = None, memory_mask: Mask = None
     ) -> Tensor:
-        """x (B, T, D), memory (B, S, D), mask (T, T), memory_mask (B, 1, 1, S) -> (B, T, D)"""
+        """x (B, T, D), memory (B, S, D), masks (T, T) and (B, 1, 1, S) -> (B, T, D)"""
         for layer in self.layers:
             x = layer(x, memory, mask, memory_mask)
         return self.norm(x)
@@ -186,17 +186,17 @@ class Transformer(nn.Module):
         self.apply(start_linear)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """source (B, S), target (B, T) of ids, the target shifted right -> logits (B, T, V)"""
+        """ids (B, S) and, shifted right, (B, T) -> logits (B, T, V)"""
         memory, memory_mask = self.encode(source)
         return self.embedding.logits(self.decode(target, memory, memory_mask))
 
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """source (B, S) of ids -> memory (B, S, D) and where it may be looked at (B, 1, 1, S)"""
+        """ids (B, S) -> memory (B, S, D) and its mask (B, 1, 1, S)"""
         mask = padding_mask(source, self.config.pad)
         return self.encoder(self.embed(source), mask), mask
 
     def decode(self, target: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        """target (B, T) of ids, and what encode returned -> (B, T, D), before the logits"""
+        """ids (B, T), and what encode returned -> (B, T, D), before the logits"""
         mask = causal_mask(target.size(1), target.device)
         return self.decoder(self.embed(target), memory, mask, memory_mask)
 
@@ -208,12 +208,11 @@ class Transformer(nn.Module):
 def parameter_count(config: TransformerConfig) -> int:
     """The number of weights of a model, from the sizes alone."""
     d, f, h = config.d_model, config.d_ff, config.heads
-    k, v = h * (config.d_k or d // h), h * (config.d_v or d // h)  # widths of all heads together
+    k, v = h * (config.d_k or d // h), h * (config.d_v or d // h)  # of all heads together
     attention = 2 * d * k + 2 * d * v + config.attention_bias * (2 * k + v + d)
     feed_forward = 2 * d * f + f + d
     norm = 2 * d
-    encoder_layer = attention + feed_forward + 2 * norm
-    decoder_layer = 2 * attention + feed_forward + 3 * norm
+    both_layers = 3 * attention + 2 * feed_forward + 5 * norm  # an encoder's, a decoder's
     table = config.max_length * d if config.positions == "learned" else 0
     ends = 2 * norm if config.norm_first else 0
-    return config.vocab_size * d + table + config.layers * (encoder_layer + decoder_layer) + ends
+    return config.vocab_size * d + table + config.layers * both_layers + ends

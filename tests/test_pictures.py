@@ -161,3 +161,26 @@ def test_architecture_puts_the_norm_where_the_model_has_it():
     post, pre = ([text for text in order(first) if text in names] for first in (False, True))
     assert post == ["self-attention", "LayerNorm", "feed-forward", "LayerNorm"]
     assert pre == ["LayerNorm", "self-attention", "LayerNorm", "feed-forward", "LayerNorm"]
+
+
+def test_a_legend_beside_stands_right_of_the_axes():
+    series = {"one": ([0, 1], [0, 1]), "two": ([0, 1], [1, 0])}
+    inside = pictures.lines(series, "x", "y", "Lines.").svg
+    beside = pictures.lines(series, "x", "y", "Lines.", legend="beside").svg
+    assert inside != beside
+    ElementTree.fromstring(beside)
+
+
+def test_few_points_over_a_logarithm_are_named_one_by_one():
+    sizes = [64, 128, 256, 512]
+    svg = pictures.lines({"a": (sizes, sizes)}, "D", "y", "A line.", log_x=True).svg
+    assert all(f">{size}</text>" in svg for size in sizes)
+
+
+def test_dots_are_points_without_a_line():
+    def lines_drawn(**options) -> int:
+        svg = pictures.lines({"measured": ([1, 2, 3], [1, 2, 3])}, "x", "y", "c", **options).svg
+        return svg.count(f"stroke: {pictures.PALETTE[0]}; stroke-width: 1.8")
+
+    assert lines_drawn() == 1
+    assert lines_drawn(dots=["measured"]) == 0
