@@ -178,15 +178,15 @@ def paint(
     columns: Sequence[str] | None,
     form: str | None,
     limits: tuple[float, float] | None,
+    cell: float = 0.0,
 ) -> None:
-    """One matrix on one pair of axes: see `heatmap`."""
+    """One matrix on one pair of axes: see `heatmap`. cell: a cell's width in inches."""
     low, high = limits or (min(matrix.min(), 0.0), matrix.max())
     axes.imshow(tint(matrix, low, high, signed=low < 0), aspect="auto", interpolation="nearest")
     if rows is not None:
         axes.set_yticks(range(len(rows)), list(rows))
     if columns is not None:
-        cell = axes.figure.get_size_inches()[0] / len(axes.figure.axes) / len(columns)  # inches
-        turned = max(map(len, columns), default=0) * 0.09 > cell - 0.25 / len(columns)
+        turned = max(map(len, columns), default=0) * 0.09 > cell
         axes.set_xticks(range(len(columns)), list(columns), rotation=90 if turned else 0)
     if form is not None:
         for (i, j), value in np.ndenumerate(matrix):
@@ -254,7 +254,8 @@ def heatmaps(
     with mpl.rc_context(STYLE):
         figure, axes = chart(width, height, len(arrays), sharey=True)
         for i, (title, array) in enumerate(arrays.items()):
-            paint(axes[i], array, rows, columns, form, limits)
+            cell = (width / len(arrays) - 0.8) / n_columns
+            paint(axes[i], array, rows, columns, form, limits, cell)
             label(axes[i], title, x, y if i == 0 else "")
         return finish(figure, caption, alt)
 
@@ -465,7 +466,8 @@ def architecture(model: Any, caption: str = "", alt: str = "") -> Picture:
     )
     diagram.arrow((right, top - 69), (right, top - 90))
     diagram.text(right, top - 103, f"scores (B, T, {vocabulary:,})")
-    return diagram.picture(caption, alt)
+    svg = diagram.picture(caption).svg  # as wide as the page, and never wider than a telephone
+    return Picture(svg.replace("width: 520px", "width: 600px; max-width: 100%"), caption, alt)
 
 
 def named(diagram: Diagram, x: float, y: float, name: str, detail: str) -> None:

@@ -156,7 +156,7 @@ class Decoder(nn.Module):
 
 
 def position_encoding(config: TransformerConfig) -> nn.Module:
-    """The sinusoids, or the learned table of Table 3, row E; ValueError for anything else."""
+    """The sinusoids, or the table of Table 3, row E; ValueError for anything else."""
     if config.positions == "learned":
         return LearnedPositions(config.d_model, config.max_length)
     if config.positions == "sinusoidal":

@@ -1,6 +1,7 @@
 """A Sphinx extension: what this book's pages have beyond those of Jupyter Book.
 
 - Cells that are tangled into the package carry a label with the name of their module.
+- Exercises are numbered within each chapter; Sphinx would count them through the book.
 - A button opens the chapter's notebook on Colab (tools/notebooks.py makes the notebooks).
 - MathJax comes from the package sphinx-mathjax-offline: one bundle and its fonts, not all 24 MB.
 """
@@ -12,6 +13,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 from tools import chapters
 
@@ -38,6 +40,15 @@ def label_exports(app: Sphinx, doctree: nodes.document) -> None:
         label = nodes.paragraph("", "", nodes.literal("", name), classes=["cell-module"])
         cell["classes"].append("in-package")
         cell.insert(0, label)
+
+
+def number_exercises(app: Sphinx, env: BuildEnvironment) -> None:
+    """Counts the exercises of each page from 1."""
+    for figures in env.toc_fignumbers.values():
+        for kind in ("exercise", "proof"):
+            numbers = figures.get(kind, {})
+            for count, label in enumerate(sorted(numbers, key=numbers.__getitem__), 1):
+                numbers[label] = (count,)
 
 
 def colab_url(repository: str, name: str) -> str:
@@ -81,6 +92,7 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", label_exports)
+    app.connect("env-check-consistency", number_exercises)
     app.connect("html-page-context", add_colab_button, priority=600)  # after the theme's buttons
     app.connect("build-finished", copy_mathjax)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -166,8 +166,8 @@ def main(arguments: list[str] | None = None) -> int:
             if difference:
                 print(difference, end="")
                 print(f"The package is not what the chapters say. Mend it with: {MEND}")
-            return bool(difference)
-        said = write(made, gone, options.package)
+                return 1
+        said = [] if options.check else write(made, gone, options.package)
         print("\n".join(said) or "The package is what the chapters say.")
         return 0
     except ChapterError as error:
