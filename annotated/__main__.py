@@ -267,7 +267,7 @@ def fit(run: Run, corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> None:
         rows = "".join(json.dumps(row) + "\n" for row in run.log)
         (folder / "log.jsonl").write_text(rows, encoding="utf-8")
 
-    with tqdm(total=config.steps, unit="step", dynamic_ncols=True) as bar:
+    with tqdm(total=config.steps, unit="step", dynamic_ncols=True, disable=None) as bar:
         train(
             run,
             lambda epoch: batches(encoded, config.batch_tokens, config.seed, epoch),

@@ -580,7 +580,7 @@ DEFINITE = ("the", "this", "these", "every", "my", "our", "own")
 
 def agreement(phrase: Phrase) -> int:
     """0 for I, 1 for he, she and it, 2 for all others."""
-    return 2 if phrase.number else 0 if phrase.pronoun == "I" else 1
+    return 2 if phrase.number else 0 if origin(phrase).pronoun == "I" else 1
 
 
 def pronoun_for(phrase: Phrase) -> str:
