@@ -1090,12 +1090,13 @@ def spell(clause: Clause) -> Pair:
     built = tree("S", *built.children, leaf(".", ".", stop))  # type: ignore[arg-type]
     english = capital(built.leaves())
     german = capital([*tidy(german_clause(clause)), Word(".", (stop,))])
+    here, there = positions(english), positions(german)
     return Pair(
         source=tuple(word.text for word in english),
         target=tuple(word.text for word in german),
-        alignment=links(positions(english), positions(german)),
-        antecedents=references(positions(german)),
-        source_antecedents=references(positions(english)),
+        alignment=links(here, there),
+        antecedents=references(there),
+        source_antecedents=references(here),
         tree=built.bracketed(iter([word.text for word in english])),
     )
 

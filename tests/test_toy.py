@@ -520,6 +520,16 @@ def test_sentences_made_by_hand_are_spelled_as_a_german_would():
     assert toy.spell(gone).german == "Zwei Hunde sind in den dunklen Wald gelaufen."
 
 
+def test_a_verb_without_its_subject_agrees_all_the_same():
+    for who, first, second in (("I", "I repair", "sell"), ("she", "She repairs", "sells")):
+        subject, clock = toy.Phrase(pronoun=who), phrase("clock")
+        again = toy.Phrase(pronoun="same", antecedent=subject)
+        other = clause(again, "verkaufen", toy.Phrase(pronoun="it", antecedent=clock))
+        both = clause(subject, "reparieren", clock, joined=toy.Joined("and", other))
+        assert toy.spell(both).english == f"{first} the clock and {second} it."
+    assert toy.spell(both).german == "Sie repariert die Uhr und verkauft sie."
+
+
 def test_a_relative_clause_and_a_pronoun_made_by_hand():
     bear = phrase("bear")
     pronoun = toy.Phrase(pronoun="relative", antecedent=bear)
