@@ -37,12 +37,12 @@ RUNS = Path("runs")
 CORPORA = ["toy", "multi30k"]
 RECIPES = {  # what suits each corpus on two cores; every value can be set by an option
     "toy": (
-        TransformerConfig(1000, layers=2, d_model=128, d_ff=256, heads=4, dropout=0.0),
-        TrainingConfig(batch_tokens=2048, steps=1000, warmup=200, validate_every=250),
+        TransformerConfig(2000, layers=2, d_model=128, d_ff=256, heads=4),
+        TrainingConfig(1024, steps=1200, warmup=100, scale=0.5, validate_every=200),
     ),
     "multi30k": (
-        TransformerConfig(8000, layers=3, d_model=128, d_ff=512, heads=4, dropout=0.1),
-        TrainingConfig(batch_tokens=4096, steps=20_000, warmup=1000, validate_every=500),
+        TransformerConfig(6000, layers=3, d_model=128, d_ff=512, heads=4),
+        TrainingConfig(2048, steps=20_000, warmup=500, scale=0.7, validate_every=500),
     ),
 }
 HELP = {

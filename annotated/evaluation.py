@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sacrebleu
+import torch
+from torch import Tensor
 
 from annotated.batching import pad
 from annotated.decoding import greedy
@@ -55,3 +57,16 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
     metric = sacrebleu.BLEU()
     score = metric.corpus_score(list(hypotheses), [list(references)])
     return Score(score.score, str(metric.get_signature()))
+
+
+def average(checkpoints: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of several states of one model, name by name, for `load_state_dict`.
+
+    Raises ValueError where there is none, or where they are not of one model.
+    """
+    shapes = [{name: value.shape for name, value in state.items()} for state in checkpoints]
+    if not shapes or any(other != shapes[0] for other in shapes):
+        raise ValueError("an average needs one or more checkpoints, all of the same model")
+    return {
+        name: torch.stack([state[name] for state in checkpoints]).mean(0) for name in checkpoints[0]
+    }

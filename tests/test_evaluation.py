@@ -4,7 +4,7 @@ import pytest
 import sacrebleu
 import torch
 
-from annotated.evaluation import bleu, translate
+from annotated.evaluation import average, bleu, translate
 from annotated.tokenizer import Tokenizer
 from annotated.transformer import Transformer, TransformerConfig
 
@@ -64,3 +64,20 @@ def test_perfect_translations_have_100():
 def test_what_cannot_be_scored_is_said(outputs, references):
     with pytest.raises(ValueError, match="cannot be scored"):
         bleu(outputs, references)
+
+
+def test_an_average_is_the_mean_of_each_weight():
+    states = [Transformer(TransformerConfig(20, 1, 8, 8, 2)).state_dict() for _ in range(3)]
+    mean = average(states)
+    assert list(mean) == list(states[0])
+    for name, value in mean.items():
+        assert torch.allclose(value, sum(state[name] for state in states) / 3)
+    assert average(states[:1])["embedding.weight"].equal(states[0]["embedding.weight"])
+
+
+def test_only_checkpoints_of_one_model_have_an_average():
+    one = Transformer(TransformerConfig(20, 1, 8, 8, 2)).state_dict()
+    other = Transformer(TransformerConfig(21, 1, 8, 8, 2)).state_dict()
+    for states in ([], [one, other], [one, {}]):
+        with pytest.raises(ValueError, match="same model"):
+            average(states)
