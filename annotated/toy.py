@@ -1767,6 +1767,7 @@ def generate(
 PATIENCE = 3000
 
 
+@cache
 def splits(
     seed: int = 1,
     train: int = 20_000,
@@ -1775,7 +1776,7 @@ def splits(
     test_longer: int = 300,
     test_unseen: int = 300,
 ) -> dict[str, list[Pair]]:
-    """The data sets, by name; no English sentence is in two of them.
+    """The data sets, by name; no English sentence is in two of them. Made once, then shared.
 
     `test` is like `train`. `test_longer` has 17 to 25 words where training stops at 16.
     `test_unseen` combines words as training never does, though each of its words is in `train`.
