@@ -19,7 +19,7 @@ from annotated import __version__
 from annotated.batching import batches, encode_pairs
 from annotated.corpora import Corpus, CorpusError, load
 from annotated.evaluation import bleu, translate
-from annotated.record import write_record
+from annotated.record import commit, write_record
 from annotated.tokenizer import Tokenizer, TokenizerError
 from annotated.training import (
     CheckpointError,
@@ -37,8 +37,8 @@ RUNS = Path("runs")
 CORPORA = ["toy", "multi30k"]
 RECIPES = {  # what suits each corpus on two cores; every value can be set by an option
     "toy": (
-        TransformerConfig(2000, layers=2, d_model=128, d_ff=256, heads=4),
-        TrainingConfig(1024, steps=1200, warmup=100, scale=0.5, validate_every=200),
+        TransformerConfig(2000, 2, 128, 256, heads=4, dropout=0.0, norm_first=True),
+        TrainingConfig(768, 2000, warmup=100, scale=0.5, smoothing=0.0, validate_every=250),
     ),
     "multi30k": (
         TransformerConfig(6000, layers=3, d_model=128, d_ff=512, heads=4),
@@ -231,7 +231,7 @@ def configure(options: argparse.Namespace) -> tuple[TransformerConfig, TrainingC
 
 def run_train(options: argparse.Namespace) -> None:
     """annotated train"""
-    device, folder = device_of(options), new_folder(options)
+    device, folder, at_commit = device_of(options), new_folder(options), commit()
     model_config, config = configure(options)
     corpus = load(options.data, options.pair)
     pairs = corpus.splits["train"]
@@ -244,7 +244,7 @@ def run_train(options: argparse.Namespace) -> None:
     say(f"{count_parameters(run.model):,} parameters on {device}; the run goes to {folder}")
     fit(run, corpus, tokenizer, folder)
     if options.record:
-        record(options, run, corpus, tokenizer)
+        record(options, run, corpus, tokenizer, at_commit)
     say(f"done: the model is in {folder}; try: annotated translate --model {folder}")
 
 
@@ -291,7 +291,9 @@ def show(bar: tqdm, row: dict[str, float]) -> None:
     )
 
 
-def record(options: argparse.Namespace, run: Run, corpus: Corpus, tokenizer: Tokenizer) -> None:
+def record(
+    options: argparse.Namespace, run: Run, corpus: Corpus, tokenizer: Tokenizer, at_commit: str
+) -> None:
     """Score every test set once and write the run's record."""
     scores: dict[str, Any] = {}
     examples: list[dict[str, str]] = []
@@ -307,9 +309,16 @@ def record(options: argparse.Namespace, run: Run, corpus: Corpus, tokenizer: Tok
             ]
     config = {"model": asdict(run.model.config), "training": asdict(run.config)}
     config["model"]["parameters"] = count_parameters(run.model)
-    seconds = run.log[-1]["seconds"]
     write_record(
-        options.record, options.words, corpus, config, seconds, run.log, scores, examples=examples
+        options.record,
+        options.words,
+        corpus,
+        config,
+        run.log[-1]["seconds"],
+        run.log,
+        scores,
+        examples=examples,
+        commit=at_commit,
     )
 
 

@@ -69,7 +69,10 @@ def write_record(
     scores: Mapping[str, Any],
     **more: Any,
 ) -> None:
-    """Write a run's record; `words` are the command's arguments, without the program's name."""
+    """Write a run's record; `words` are the command's arguments, without the program's name.
+
+    `more` adds to what is known of the run, or says it better: the commit at its start, say.
+    """
     record = {
         "name": path.stem,
         "command": shlex.join(["annotated", *words]),
@@ -82,7 +85,7 @@ def write_record(
         "seconds": seconds,
         "curve": curve,
         "scores": scores,
-        **more,
     }
+    record |= more
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

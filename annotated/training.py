@@ -170,6 +170,7 @@ def save_checkpoint(
     (fresh / "model.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
     tokenizer.save(fresh / "tokenizer.json")
     old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.replace(folder, old)
     os.replace(fresh, folder)
