@@ -67,6 +67,5 @@ def average(checkpoints: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     shapes = [{name: value.shape for name, value in state.items()} for state in checkpoints]
     if not shapes or any(other != shapes[0] for other in shapes):
         raise ValueError("an average needs one or more checkpoints, all of the same model")
-    return {
-        name: torch.stack([state[name] for state in checkpoints]).mean(0) for name in checkpoints[0]
-    }
+    names = shapes[0]
+    return {name: torch.stack([state[name] for state in checkpoints]).mean(0) for name in names}
