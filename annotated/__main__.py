@@ -8,9 +8,9 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -214,11 +214,9 @@ def new_folder(options: argparse.Namespace) -> Path:
         if options.out.exists():
             raise UserError(f"--out {options.out} exists already: name a new folder, or remove it")
         return options.out
-    names = [
-        f"{options.data}-{options.pair}",
-        *(f"{options.data}-{options.pair}-{i}" for i in range(2, 1000)),
-    ]
-    return next(RUNS / name for name in names if not (RUNS / name).exists())
+    name = f"{options.data}-{options.pair}"
+    folders = (RUNS / x for x in chain([name], (f"{name}-{i}" for i in count(2))))
+    return next(folder for folder in folders if not folder.exists())
 
 
 def configure(options: argparse.Namespace) -> tuple[TransformerConfig, TrainingConfig]:
@@ -279,10 +277,10 @@ def fit(run: Run, corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> None:
 
 def show(bar: tqdm, row: dict[str, float]) -> None:
     """A row of the log on the progress bar, and above it where it has more than the loss."""
+    bar.set_postfix_str(f"loss {row['loss']:.3f}", refresh=False)
     bar.update()
     if "learning_rate" not in row:
         return
-    bar.set_postfix_str(f"loss {row['loss']:.3f}, {row['tokens_per_second']:,.0f} tokens/s")
     bar.write(
         f"step {row['step']:>6}  {row['seconds'] / 60:5.1f} min  loss {row['loss']:.3f}  "
         f"validation loss {row['validation_loss']:.3f}  BLEU {row['validation_bleu']:.1f}  "
@@ -362,9 +360,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
     print(f"{corpus.name} {split}: {bleu(outputs, references)}")
 
 
-def say(sentence: str, stream: TextIO | None = None) -> None:
+def say(sentence: str) -> None:
     """Progress goes to standard error; standard output is for results."""
-    print(sentence, file=stream or sys.stderr, flush=True)
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -195,38 +195,9 @@ def paint(
         spine.set_visible(True)
 
 
-def heatmap(
-    matrix: Any,
-    caption: str,
-    *,
-    rows: Sequence[str] | None = None,
-    columns: Sequence[str] | None = None,
-    x: str = "",
-    y: str = "",
-    title: str = "",
-    form: str | None = None,
-    limits: tuple[float, float] | None = None,
-    width: float | None = None,
-    height: float | None = None,
-    alt: str = "",
-) -> Picture:
-    """A matrix as colored cells, blue above zero and orange below; zero is the page itself.
-
-    `form` (such as "{:.2f}") writes each value into its cell; rows and columns name them.
-    """
-    return heatmaps(
-        {title: matrix},
-        caption,
-        rows=rows,
-        columns=columns,
-        x=x,
-        y=y,
-        form=form,
-        limits=limits,
-        width=width,
-        height=height,
-        alt=alt,
-    )
+def heatmap(matrix: Any, caption: str, *, title: str = "", **options: Any) -> Picture:
+    """One matrix as colored cells; the options are those of `heatmaps`."""
+    return heatmaps({title: matrix}, caption, **options)
 
 
 def heatmaps(
@@ -243,7 +214,11 @@ def heatmaps(
     height: float | None = None,
     alt: str = "",
 ) -> Picture:
-    """Several matrices of one shape side by side, title -> matrix, on one color scale."""
+    """Matrices of one shape side by side, title -> matrix, on one color scale.
+
+    Blue is above zero and orange below; zero is the page itself. `form` (such as "{:.2f}") writes
+    each value into its cell; rows and columns name them. limits: the values of no and full color.
+    """
     arrays = {title: numbers(matrix) for title, matrix in matrices.items()}
     if limits is None:
         everything = np.concatenate([a.ravel() for a in arrays.values()])
