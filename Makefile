@@ -1,5 +1,5 @@
 # Attention Is All You Need, Rebuilt. Each target sets up .venv first, where it is missing or old.
-.PHONY: help book test lint tangle reference notebooks serve clean
+.PHONY: help book test test-torchtext lint tangle reference notebooks bench serve clean
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
 CHAPTERS := intro.md chapters# or some: make reference CHAPTERS=chapters/3-2-attention.md
@@ -19,6 +19,11 @@ test: lint ## package, prose and printed outputs agree
 	OMP_NUM_THREADS=1 $(PYTEST) tests -n 2 --ignore=tests/test_book.py
 	OMP_NUM_THREADS=2 $(PYTEST) $(CHAPTERS)
 
+test-torchtext: .venv-torchtext/ready ## the package on torch 2.3, and torchtext with it
+	OMP_NUM_THREADS=2 PYTHONPATH=$(CURDIR) .venv-torchtext/bin/python -m pytest -q --noconftest \
+		-o addopts= tests/test_main.py \
+		$(wildcard $(patsubst annotated/%.py,tests/test_%.py,$(wildcard annotated/*.py)))
+
 lint: .venv/ready ## drift between chapters and package, style, types
 	$(PY) tools/tangle.py --check
 	$(PY) -m ruff check .
@@ -35,6 +40,11 @@ reference: .venv/ready ## tests/reference/*.json from the chapters as they are: 
 notebooks: .venv/ready ## the chapters for Colab, in _build/notebooks
 	$(PY) tools/notebooks.py
 
+bench: .venv/ready ## speed beside torch.nn.Transformer and Marian, in results/ (half an hour)
+	$(PY) -m pip install --disable-pip-version-check --quiet -c requirements.txt \
+		-r requirements-bench.txt
+	$(PY) -m tools.bench train --record results/bench-training.json
+
 serve: .venv/ready ## the built book on http://127.0.0.1:8000
 	$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
@@ -44,3 +54,6 @@ clean: ## remove all that was built, but not .venv
 
 .venv/ready: requirements.txt pyproject.toml tools/setup.sh
 	sh tools/setup.sh
+
+.venv-torchtext/ready: requirements-torchtext.txt tools/torchtext.sh
+	sh tools/torchtext.sh

@@ -53,9 +53,11 @@ def fingerprint(corpus: Corpus) -> dict[str, Any]:
     """The corpus by name, with the number of pairs and the SHA-256 of the text of each split."""
     splits = {}
     for name, pairs in corpus.splits.items():
-        text = "".join(f"{source}\t{target}\n" for source, target in pairs)
-        digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
-        splits[name] = {"pairs": len(pairs), "sha256": digest}
+        digest, number = hashlib.sha256(), 0
+        for source, target in pairs:  # a stream has no length
+            digest.update(f"{source}\t{target}\n".encode())
+            number += 1
+        splits[name] = {"pairs": number, "sha256": digest.hexdigest()}
     return {"name": corpus.name, "pair": f"{corpus.source}-{corpus.target}", "splits": splits}
 
 

@@ -112,7 +112,8 @@ class Tokenizer:
     def train(cls, lines: Iterable[str], vocab_size: int, lowercase: bool = False) -> "Tokenizer":
         """Learn merges from lines until there are `vocab_size` ids, or no pair occurs twice.
 
-        The same lines give the same vocabulary. `lowercase` makes each character lower-case first.
+        The lines are read once, from any iterable; their words are counted, no line is kept. The
+        same lines give the same vocabulary. `lowercase` makes each character lower-case first.
         Raises TokenizerError for a size under 259 (256 bytes and three special ids).
         """
         if vocab_size < SMALLEST:

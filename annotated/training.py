@@ -1,83 +1,164 @@
 # Tangled from chapters/5-2-training.md: change it there, then run `make tangle`.
-"""One training step, the loop around it, and checkpoints (Section 5.2)."""
+"""One training step, at every scale, and the loop around it (Section 5.2)."""
 
-import json
 import math
-import os
-import shutil
+import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from annotated.batching import Batch
-from annotated.loss import smoothed_loss
+from annotated import workers
+from annotated.batching import Batch, Share
+from annotated.dropout import quicken
 from annotated.optimizer import adam, learning_rate
-from annotated.tokenizer import Tokenizer
-from annotated.transformer import Transformer, TransformerConfig
+from annotated.packing import Objective
+from annotated.transformer import Transformer
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How to train; the defaults are the paper's (Sections 5.1 to 5.4)."""
 
-    batch_tokens: int = 25_000  # padded positions on each side of a batch, at most
+    batch_tokens: int = 25_000  # that a step reads on each side, at most; padding not counted
+    max_tokens: int = 256  # pairs with a longer side are left out: the paper does not say
+    micro_batches: int = 1  # parts in which a worker takes its share of a step
     steps: int = 100_000
     minutes: float | None = None  # stop after this time, validation included, or after the steps
     warmup: int = 4000  # steps
     scale: float = 1.0  # times the learning rate of equation 3
     smoothing: float = 0.1
+    precision: str = "fp32"  # of the products: fp32, bf16 or fp16
+    compile: bool = False  # hand the model to torch.compile
     seed: int = 1  # of the start, the batches and the dropout
-    validate_every: int = 1000  # steps
+    log_every: int = 100  # steps between two rows of the log
+    validate_every: int = 1000  # steps between two looks at the validation set
 
     def __post_init__(self) -> None:
-        for name in ["batch_tokens", "steps", "warmup", "validate_every"]:
+        counts = "batch_tokens", "max_tokens", "micro_batches", "steps", "warmup"
+        for name in [*counts, "log_every", "validate_every"]:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.smoothing < 1:
             raise ValueError(f"smoothing is a share from 0 up to 1, not {self.smoothing}")
+        if self.precision not in PRECISIONS:
+            names = ", ".join(PRECISIONS)
+            raise ValueError(f"precision is one of {names}, not {self.precision!r}")
+
+    def longest(self) -> int:
+        """The most tokens that a sentence may have, EOS included."""
+        return min(self.max_tokens, self.batch_tokens)
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Make the dropout of a step depend on the seed, the step and the worker, and on no more."""
+    sequence = np.random.SeedSequence([seed, step, workers.rank()])
+    torch.manual_seed(int(sequence.generate_state(1)[0]))
+
+
+def wrap(objective: nn.Module, compiled: bool) -> nn.Module:
+    """The objective as PyTorch's compiler and its DistributedDataParallel want it, if asked for."""
+    if compiled:
+        objective.compile(dynamic=True)
+    if workers.count() == 1:
+        return objective
+    with warnings.catch_warnings():  # the newest version has another name for what older ones need
+        warnings.simplefilter("ignore", FutureWarning)
+        # no buffers: a table of sinusoids may have grown on one worker only
+        return DistributedDataParallel(objective, broadcast_buffers=False)
 
 
 @dataclass
+class Since:
+    """Sums over the steps since the last row of the log."""
+
+    losses: float = 0.0
+    steps: int = 0
+    tokens: int = 0  # target tokens
+    seconds: float = 0.0
+
+    def add(self, loss: float, tokens: int, seconds: float) -> None:
+        """One more step."""
+        self.losses += loss
+        self.steps += 1
+        self.tokens += tokens
+        self.seconds += seconds
+
+    def means(self) -> dict[str, float]:
+        """The loss in nats a token and the speed in target tokens a second."""
+        return {
+            "loss": self.losses / self.steps,
+            "tokens_per_second": self.tokens / self.seconds,
+        }
+
+
 class Run:
-    """A training run as it stands: the model, its optimizer, the steps done, what was logged."""
+    """A training run as it stands: model, optimizer, steps done, log. `update` takes a step."""
 
-    model: Transformer
-    config: TrainingConfig
-    step: int = 0
-    log: list[dict[str, float]] = field(default_factory=list)
+    def __init__(self, model: Transformer, config: TrainingConfig):
+        self.model = model
+        self.config = config
+        self.step = 0
+        self.seconds = 0.0  # in the loop, over all sittings
+        self.log: list[dict[str, float]] = []
+        self.since = Since()
+        self.device = next(model.parameters()).device
+        quicken(model)
+        self.optimizer = adam(model)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
+        self.objective = wrap(Objective(model, config.smoothing), config.compile)
 
-    def __post_init__(self) -> None:
-        self.optimizer = adam(self.model)
-        self.device = next(self.model.parameters()).device
+    def update(self, share: Share | Batch) -> float:
+        """One step; returns its loss in nats a target token, over all workers.
 
-    def update(self, batch: Batch) -> float:
-        """One step on one batch; returns the loss in nats a target token.
-
-        Raises FloatingPointError where the loss is not a number; the weights are then untouched.
+        Raises FloatingPointError where the loss is not finite; no weight has moved then.
         """
+        share = share if isinstance(share, Share) else Share([share], share.tokens)
         self.model.train()
-        batch = batch.to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda"):
-            logits = self.model(batch.source, batch.target_in)  # (B, T, V)
-        tokens = (batch.target_out != self.model.config.pad).sum()
-        loss = smoothed_loss(logits, batch.target_out, self.config.smoothing) / tokens
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()} at step {self.step + 1}")
+        seed_step(self.config.seed, self.step)
         self.optimizer.zero_grad()
-        loss.backward()
+        *others, last = [batch.to(self.device) for batch in share.batches]
+        losses = [self.backward(batch, share.tokens, sync=False) for batch in others]
+        losses.append(self.backward(last, share.tokens, sync=True))
+        loss = workers.total(torch.stack(losses).sum()).item() / share.tokens
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} at step {self.step + 1}")
         self.step += 1
         self.optimizer.param_groups[0]["lr"] = self.rate()
-        self.optimizer.step()
-        return loss.item()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss
+
+    def backward(self, batch: Batch, tokens: int, sync: bool) -> Tensor:
+        """Add a micro-batch's share of the gradient; returns its loss, summed over its tokens.
+
+        With `sync` the gradients of all workers meet: they are averaged, so each comes in
+        multiplied by the number of workers.
+        """
+        ddp = self.objective if isinstance(self.objective, DistributedDataParallel) else None
+        with ddp.no_sync() if ddp and not sync else nullcontext():
+            with self.autocast():
+                loss = self.objective(batch)
+            self.scaler.scale(loss * workers.count() / tokens).backward()
+        return loss.detach()
+
+    def autocast(self) -> torch.autocast:
+        """Products in the precision that the configuration says."""
+        dtype = PRECISIONS[self.config.precision]
+        return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
 
     def rate(self) -> float:
-        """The learning rate of the step that is being taken (equation 3)."""
+        """The learning rate of the step that was taken last (equation 3)."""
         d_model = self.model.config.d_model
         return learning_rate(max(self.step, 1), d_model, self.config.warmup, self.config.scale)
 
@@ -85,125 +166,89 @@ class Run:
 @torch.no_grad()
 def validation_loss(model: Transformer, held_out: Iterable[Batch]) -> float:
     """Cross-entropy in nats a target token, neither smoothed nor with dropout."""
-    model.eval()
+    objective = Objective(model, smoothing=0.0).eval()
     device = next(model.parameters()).device
-    total, count = 0.0, 0
+    total, tokens = 0.0, 0
     for batch in held_out:
-        batch = batch.to(device)
-        logits = model(batch.source, batch.target_in)  # (B, T, V)
-        total += smoothed_loss(logits, batch.target_out, smoothing=0.0).item()
-        count += int((batch.target_out != model.config.pad).sum())
-    return total / max(count, 1)
+        total += objective(batch.to(device)).item()
+        tokens += batch.tokens
+    return total / max(tokens, 1)
 
 
-def stream(epochs: Callable[[int], Iterable[Batch]]) -> Iterator[Batch]:
-    """Batch after batch, epoch after epoch, without end. ValueError where there is nothing."""
-    epoch = 0
-    while True:
-        batch = None
-        for batch in epochs(epoch):
-            yield batch
-        if batch is None:
-            raise ValueError("there is nothing to train on: the training data has no batch")
-        epoch += 1
+class Clock:
+    """Seconds from one look at it to the next."""
+
+    def __init__(self) -> None:
+        self.last = time.perf_counter()
+
+    def lap(self) -> float:
+        """The seconds since the lap before."""
+        before, self.last = self.last, time.perf_counter()
+        return self.last - before
 
 
 def train(
     run: Run,
-    epochs: Callable[[int], Iterable[Batch]],
+    shares: Iterable[Share | Batch],
     validate: Callable[[Transformer], dict[str, float]] | None = None,
     save: Callable[[Run], None] | None = None,
     show: Callable[[dict[str, float]], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[dict[str, float]]:
-    """Take steps until the run's steps or minutes are up; returns the log.
+    """Take steps until the run's steps or minutes are up, or until `stop()`; returns the log.
 
-    A row of the log: step, seconds since the start, loss (nats a token, smoothed, mean since the
-    row before), learning_rate, tokens_per_second (target tokens that are not padding, the time
-    for validation left out), and what validate says. `show` gets a row after every step.
+    A row of the log: step, seconds (of the run), loss (nats a token, smoothed, mean since the row
+    before), tokens_per_second (target tokens; validation not counted), learning_rate, and where
+    the validation set was looked at what `validate` says. `save` is called after each look and
+    when the loop is stopped; `show` gets a row after every step.
     """
-    config, losses, tokens = run.config, [], 0
-    limit = math.inf if config.minutes is None else config.minutes * 60
-    began = since = time.perf_counter()
-    for batch in stream(epochs):
-        losses.append(run.update(batch))
-        tokens += int((batch.target_out != run.model.config.pad).sum())
-        now = time.perf_counter()
-        done = run.step >= config.steps or now - began >= limit
-        row = {"step": run.step, "seconds": now - began, "loss": losses[-1]}
-        if done or run.step % config.validate_every == 0:
-            row["loss"] = sum(losses) / len(losses)
-            row["learning_rate"] = run.rate()
-            row["tokens_per_second"] = tokens / (now - since)
-            row |= validate(run.model) if validate else {}
+    config, clock = run.config, Clock()
+    limit = math.inf if config.minutes is None else 60 * config.minutes
+    for share in shares:
+        loss, seconds = run.update(share), clock.lap()
+        run.seconds += seconds
+        run.since.add(loss, share.tokens, seconds)
+        done = run.step >= config.steps or run.seconds >= limit
+        done, stopped = workers.agree(done, stop(), device=run.device)
+        look = done or run.step % config.validate_every == 0
+        row = {"step": run.step, "seconds": run.seconds, "loss": loss}
+        if look or run.step % config.log_every == 0:
+            row |= {"learning_rate": run.rate()} | run.since.means()
+            run.since = Since()
+            row |= validate(run.model) if look and validate else {}
             run.log.append(row)
-            if save:
-                save(run)
-            losses, tokens, since = [], 0, time.perf_counter()
+        if save and (look or stopped):
+            save(run)
         if show:
             show(row)
-        if done:
+        if done or stopped:
             return run.log
-    raise AssertionError("the stream of batches has no end")
+        run.seconds += clock.lap()
+    raise ValueError("the batches ended before the run did")
 
 
-class CheckpointError(ValueError):
-    """A folder that holds no usable model: one sentence that says why."""
+class Interrupt:
+    """Ctrl-C or SIGTERM, remembered until the step under way is done; a second one ends at once.
 
-
-def save_checkpoint(
-    folder: Path | str,
-    model: Transformer,
-    tokenizer: Tokenizer,
-    about: dict[str, Any] | None = None,
-) -> None:
-    """Write model.safetensors, model.json and tokenizer.json into `folder`, all or nothing.
-
-    about: whatever of the run shall be kept (steps, scores): anything that JSON can hold.
+    Use it around the loop: `with Interrupt() as stop: train(..., stop=stop)`.
     """
-    folder = Path(folder)
-    fresh = folder.with_name(folder.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, fresh / "model.safetensors")
-    description = {"model": asdict(model.config), "about": about or {}}
-    (fresh / "model.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
-    tokenizer.save(fresh / "tokenizer.json")
-    old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(fresh, folder)
-    shutil.rmtree(old, ignore_errors=True)
 
+    def __init__(self) -> None:
+        self.signal: int | None = None  # that has come
 
-def load_checkpoint(
-    folder: Path | str, device: torch.device | str = "cpu"
-) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
-    """The model in evaluation mode, its tokenizer, and what was kept of its run.
+    def __call__(self) -> bool:
+        return self.signal is not None
 
-    Raises CheckpointError where a file is missing, damaged, or belongs to another model.
-    """
-    folder = Path(folder)
-    for name in ["model.safetensors", "model.json", "tokenizer.json"]:
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} holds no model: {name} is missing")
-    try:
-        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        model = Transformer(TransformerConfig(**description["model"]))
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-        tokenizer = Tokenizer.load(folder / "tokenizer.json")
-    except Exception as error:  # each library has kinds of its own; here all mean the same
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise CheckpointError(f"the model in {folder} cannot be read: {reason}") from None
-    if len(tokenizer) != model.config.vocab_size:
-        raise CheckpointError(
-            f"the tokenizer in {folder} has {len(tokenizer)} tokens, its model "
-            f"{model.config.vocab_size}: they do not belong together"
-        )
-    return model.to(device).eval(), tokenizer, description["about"]
+    def __enter__(self) -> "Interrupt":
+        self.before = {s: signal.signal(s, self.ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
 
+    def __exit__(self, *error: Any) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
-def count_parameters(model: nn.Module) -> int:
-    """The number of weights, each shared matrix once."""
-    return sum(weight.numel() for weight in model.parameters())
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        """What a signal calls."""
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number

@@ -1,14 +1,30 @@
 """annotated.batching: shapes, the shift right, the token budget, and every pair once an epoch."""
 
 import random
+from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotated import batching
-from annotated.batching import Batch, batches, collate, cut, encode_pairs, pad, plan, positions
+from annotated.batching import (
+    Batch,
+    batches,
+    blank,
+    collate,
+    cut,
+    drop_long,
+    encode_pairs,
+    pad,
+    plan,
+    positions,
+    share,
+    sizes,
+    stream,
+)
 from annotated.tokenizer import BOS, EOS, PAD, Tokenizer
 
 TOKENIZER = Tokenizer.train(["the dog sleeps", "der Hund schläft"] * 2, 300)
@@ -22,6 +38,25 @@ def drawn(count: int, seed: int = 0) -> list[tuple[list[int], list[int]]]:
     return [
         ([100 + i] + [7] * draw.randrange(25), [8] * draw.randrange(1, 25)) for i in range(count)
     ]
+
+
+class OnDisk:
+    """Pairs whose lengths are known without reading them, as files of prepared pairs are."""
+
+    def __init__(self, pairs):
+        self.pairs, self.read = pairs, []
+        self.sizes = np.array([[len(a), len(b)] for a, b in pairs], np.int32).reshape(-1, 2)
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __getitem__(self, index):
+        self.read.append(int(index))
+        return self.pairs[index]
+
+
+def lists(groups) -> list[list[int]]:
+    return [group.tolist() for group in groups]
 
 
 def rows(batch: Batch) -> list[tuple[list[int], list[int], list[int]]]:
@@ -80,6 +115,12 @@ def test_output_is_input_one_step_later(pairs):
         assert enters == [BOS] + target and leaves == target + [EOS]
 
 
+@given(PAIRS.filter(len))
+@settings(deadline=None)
+def test_tokens_of_a_batch_are_what_there_is_to_predict(pairs):
+    assert collate(pairs).tokens == sum(len(target) + 1 for _, target in pairs)
+
+
 def test_batch_moves_to_a_device():
     batch = collate([([5], [6])]).to("meta")
     assert isinstance(batch, Batch)
@@ -103,49 +144,118 @@ def test_encode_pairs_leaves_out_what_is_too_long_on_either_side(pair):
     assert kept == encode_pairs([pairs[0], pairs[2]], TOKENIZER)
 
 
+def test_drop_long_tells_how_many_by_what_is_left():
+    encoded = encode_pairs([("a", "b"), ("aaaa", "b"), ("b", "aaaaa"), ("c", "d")], TOKENIZER)
+    assert len(encoded) - len(drop_long(encoded, 4)) == 2
+    assert drop_long(iter(encoded), 5) == [encoded[0], encoded[1], encoded[3]]
+
+
 def test_positions_count_the_longer_side_and_its_end():
     assert positions(([5, 6], [7])) == 3
     assert positions(([], [7, 8, 9])) == 4
 
 
+# The lengths
+
+
+@given(PAIRS)
+def test_sizes_are_the_lengths_of_both_sides(pairs):
+    found = sizes(pairs)
+    assert found.shape == (len(pairs), 2) and found.dtype == np.int32
+    assert found.tolist() == [[len(source), len(target)] for source, target in pairs]
+    assert sizes(OnDisk(pairs)).tolist() == found.tolist()
+
+
+def test_plan_reads_no_pair_whose_size_is_known():
+    pairs = drawn(300)
+    for seed in (None, 4):
+        for count in ("tokens", "positions"):
+            disk = OnDisk(pairs)
+            assert lists(plan(disk, 300, seed, 2, count)) == lists(plan(pairs, 300, seed, 2, count))
+            assert disk.read == []
+
+
+def test_plan_is_views_of_one_small_array():
+    groups = plan(drawn(500), 300, seed=1)
+    assert {group.dtype for group in groups} == {np.dtype(np.int32)}
+    assert len({id(group.base) for group in groups}) == 1 and groups[0].base.size == 500
+
+
 # The budget
 
 
-@given(PAIRS, st.integers(13, 200), st.none() | st.integers(), st.integers(0, 5))
+@given(
+    PAIRS,
+    st.integers(13, 200),
+    st.none() | st.integers(),
+    st.integers(0, 5),
+    st.sampled_from(["tokens", "positions"]),
+)
 @settings(deadline=None)
-def test_every_pair_comes_once_and_no_batch_is_over_budget(pairs, tokens, seed, epoch):
-    groups = plan(pairs, tokens, seed, epoch)
+def test_every_pair_comes_once_and_no_batch_is_over_budget(pairs, tokens, seed, epoch, count):
+    groups = lists(plan(pairs, tokens, seed, epoch, count))
     assert sorted(index for group in groups for index in group) == list(range(len(pairs)))
-    made = list(batches(pairs, tokens, seed, epoch))
+    made = list(batches(pairs, tokens, seed, epoch, count))
     assert len(made) == len(groups)
     for group, batch in zip(groups, made, strict=True):
-        assert batch.source.numel() <= tokens
-        assert batch.target_in.numel() == batch.target_out.numel() <= tokens
+        for side in batch:
+            assert (side != PAD).sum() <= tokens
+            assert side.numel() <= (2 if count == "tokens" else 1) * tokens
         expected = [(pairs[i][0] + [EOS], [BOS] + pairs[i][1], pairs[i][1] + [EOS]) for i in group]
         assert rows(batch) == expected
 
 
-@given(st.lists(st.integers(1, 20), max_size=60), st.integers(20, 100))
+def by_hand(lengths, tokens, count) -> list[int]:
+    """The same as `cut`, a pair at a time."""
+    ends, group = [], []
+    for index, pair in enumerate(lengths):
+        group.append(pair)
+        real = max(sum(side) for side in zip(*group, strict=True))
+        padded = len(group) * max(map(max, group))
+        if real > tokens or padded > (2 * tokens if count == "tokens" else tokens):
+            ends.append(index)
+            group = [pair]
+    return ends + [len(lengths)] * bool(group)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), max_size=80),
+    st.integers(20, 100),
+    st.sampled_from(["tokens", "positions"]),
+)
 @settings(deadline=None)
-def test_groups_are_as_large_as_the_budget_lets_them(sizes, tokens):
-    groups = cut(range(len(sizes)), sizes, tokens)
-    assert [index for group in groups for index in group] == list(range(len(sizes)))
-    for group, following in zip(groups, groups[1:], strict=False):
-        larger = [*group, following[0]]
-        assert len(larger) * max(sizes[index] for index in larger) > tokens
-        assert len(group) * max(sizes[index] for index in group) <= tokens
+def test_groups_are_as_large_as_the_budget_lets_them(lengths, tokens, count):
+    array = np.array(lengths, np.int32).reshape(-1, 2)
+    assert cut(array, tokens, count) == by_hand(lengths, tokens, count)
 
 
-def test_budget_counts_padding():
-    pairs = [([5] * 9, [6]), ([5], [6])]  # 10 positions and 2
-    assert plan(pairs, 19) == [[0], [1]]  # together 2 rows of 10
-    assert plan(pairs, 20) == [[0, 1]]
+def test_what_the_budget_counts():
+    pairs = [([5] * 9, [6]), ([5], [6])]  # 10 and 2 source tokens with EOS, 2 and 2 target tokens
+    assert lists(plan(pairs, 11)) == [[0], [1]]
+    assert lists(plan(pairs, 12)) == [[0, 1]]
+    assert lists(plan(pairs, 19, count="positions")) == [[0], [1]]  # together 2 rows of 10
+    assert lists(plan(pairs, 20, count="positions")) == [[0, 1]]
 
 
+@pytest.mark.parametrize("count", ["tokens", "positions"])
 @pytest.mark.parametrize("pair", [([5] * 10, [6]), ([5], [6] * 10)])
-def test_budget_holds_on_each_side(pair):
-    assert plan([pair, pair], 21) == [[0], [1]]
-    assert plan([pair, pair], 22) == [[0, 1]]
+def test_budget_holds_on_each_side(pair, count):
+    assert lists(plan([pair, pair], 21, count=count)) == [[0], [1]]
+    assert lists(plan([pair, pair], 22, count=count)) == [[0, 1]]
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_one_long_pair_among_short_ones_does_not_blow_a_batch_up(seed):
+    pairs = [([5] * 2, [6] * 2)] * 100 + [([5] * 299, [6] * 299)]
+    made = list(batches(pairs, 600, seed))
+    assert max(batch.source.numel() for batch in made) <= 1200
+    assert sum(len(batch.source) for batch in made) == 101
+
+
+@pytest.mark.parametrize("count", ["pairs", "", "token"])
+def test_unknown_count_names_the_choices(count):
+    with pytest.raises(ValueError, match="count is one of tokens, positions"):
+        plan(drawn(3), 100, count=count)
 
 
 @pytest.mark.parametrize("seed", [None, 1])
@@ -154,12 +264,14 @@ def test_pair_over_the_budget_is_an_error_before_the_first_batch(pair, seed):
     pairs = [([5], [6]), pair]
     with pytest.raises(ValueError, match="pair 1 takes 31 positions, more than the budget of 30"):
         batches(pairs, 30, seed)
-    assert len(list(batches(pairs, 31, seed))) == 2
+    with pytest.raises(ValueError, match="pair 1 takes 31 positions"):
+        stream(pairs, 30, seed=1)
+    assert len(list(batches(pairs, 32, seed, count="positions"))) == 2
 
 
 @pytest.mark.parametrize("seed", [None, 1])
 def test_no_pairs_make_no_batches(seed):
-    assert list(batches([], 100, seed)) == []
+    assert list(batches([], 100, seed)) == [] and plan([], 100, seed) == []
 
 
 # The order
@@ -176,32 +288,32 @@ def test_without_a_seed_pairs_keep_their_order():
 
 def test_same_seed_and_epoch_give_the_same_batches():
     pairs = drawn(300)
-    again = [plan(pairs, 300, seed=7, epoch=2) for _ in range(2)]
+    again = [lists(plan(pairs, 300, seed=7, epoch=2)) for _ in range(2)]
     assert again[0] == again[1]
 
 
 @pytest.mark.parametrize("other", [(7, 3), (8, 2), (2, 7), (72, 0)])
 def test_another_seed_or_epoch_gives_other_batches(other):
     pairs = drawn(300)
-    first, second = plan(pairs, 300, 7, 2), plan(pairs, 300, *other)
+    first, second = lists(plan(pairs, 300, 7, 2)), lists(plan(pairs, 300, *other))
     assert first != second
     groups = [{frozenset(group) for group in groups} for groups in (first, second)]
     assert len(groups[0] & groups[1]) < len(groups[0]) / 4  # others come together, too
 
 
 def test_order_is_pinned_on_every_platform():
-    assert plan(drawn(8), 60, seed=1) == PINNED
+    assert lists(plan(drawn(8), 60, seed=1)) == PINNED
 
 
-PINNED = [[5], [1, 7, 3, 0], [4, 2, 6]]
+PINNED = [[1, 7, 3, 0, 4], [2, 6, 5]]
 
 
 def test_like_length_comes_together_and_batches_are_not_sorted():
     pairs = drawn(2000)
     groups = plan(pairs, 500, seed=1)
-    sizes = [[positions(pairs[index]) for index in group] for group in groups]
-    assert max(max(size) - min(size) for size in sizes) <= 4
-    longest = [max(size) for size in sizes]
+    lengths = [[positions(pairs[index]) for index in group] for group in groups]
+    assert max(max(group) - min(group) for group in lengths) <= 6
+    longest = [max(group) for group in lengths]
     assert longest != sorted(longest) and longest != sorted(longest, reverse=True)
 
 
@@ -209,7 +321,7 @@ def test_padding_is_a_fraction_of_what_random_order_pads():
     pairs = drawn(2000)
 
     def padding(seed):
-        made = list(batches(pairs, 1000, seed))
+        made = list(batches(pairs, 1000, seed, count="positions"))
         return sum(int((t == PAD).sum()) for b in made for t in b[:2]), len(made)
 
     (plain, more), (sorted_, fewer) = padding(None), padding(1)
@@ -219,7 +331,158 @@ def test_padding_is_a_fraction_of_what_random_order_pads():
 def test_pools_are_sorted_apart(monkeypatch):
     monkeypatch.setattr(batching, "POOL", 50)
     pairs = drawn(120)
-    groups = plan(pairs, 300, seed=1)
+    groups = lists(plan(pairs, 300, seed=1))
     assert sorted(index for group in groups for index in group) == list(range(120))
     monkeypatch.setattr(batching, "POOL", 200)
     assert len(plan(pairs, 300, seed=1)) <= len(groups)
+
+
+# A step, dealt out
+
+
+def numbers(batch: Batch) -> list[int]:
+    """Which pairs of `drawn` a batch holds."""
+    return [row[0] - 100 for row in batch.source.tolist()]
+
+
+def dealt(pairs, group, ranks: int, micro_batches: int = 1):
+    """Every worker's share of a step."""
+    return [share(pairs, group, rank, ranks, micro_batches) for rank in range(ranks)]
+
+
+def target_tokens(pairs, group) -> int:
+    return sum(len(pairs[i][1]) + 1 for i in group)
+
+
+PAIRS_60 = drawn(60)
+GROUPS = st.lists(st.integers(0, 59), min_size=1, max_size=30, unique=True)
+
+
+@given(GROUPS, st.integers(1, 9), st.integers(1, 5))
+@settings(deadline=None)
+def test_shares_of_a_step_are_disjoint_and_together_the_group(group, ranks, micro_batches):
+    indices = np.array(group, np.int32)
+    hands = []
+    for mine in dealt(PAIRS_60, indices, ranks, micro_batches):
+        assert 1 <= len(mine.batches) <= micro_batches
+        assert mine.tokens == target_tokens(PAIRS_60, group)
+        real = [batch for batch in mine.batches if batch.tokens]
+        hands.append(sum((numbers(batch) for batch in real), []))
+        counts = [len(batch.source) for batch in real]
+        assert not counts or max(counts) - min(counts) <= 1
+        assert len(real) == min(micro_batches, len(hands[-1]))
+    assert sorted(sum(hands, [])) == sorted(group)
+    assert max(map(len, hands)) - min(map(len, hands)) <= 1
+
+
+def test_a_step_is_dealt_like_cards():
+    group = np.array([6, 1, 5, 0, 4, 2, 3])
+    first, second = dealt(PAIRS_60, group, ranks=2, micro_batches=2)
+    assert [numbers(batch) for batch in first.batches] == [[6, 4], [5, 3]]
+    assert [numbers(batch) for batch in second.batches] == [[1, 2], [0]]
+
+
+def test_one_worker_without_parts_gets_the_batch():
+    group = plan(PAIRS_60, 200, seed=3)[0]
+    [batch], tokens = share(PAIRS_60, group)
+    assert equal(batch, collate([PAIRS_60[i] for i in group])) and tokens == batch.tokens
+
+
+@given(GROUPS, st.integers(1, 4))
+@settings(deadline=None)
+def test_tokens_are_counted_without_reading_the_sentences_of_others(group, ranks):
+    for rank in range(ranks):
+        disk, indices = OnDisk(PAIRS_60), np.array(group, np.int32)
+        assert share(disk, indices, rank, ranks).tokens == target_tokens(PAIRS_60, group)
+        assert disk.read == group[rank::ranks]
+
+
+def test_fewer_pairs_than_workers_leave_some_with_nothing_to_predict():
+    shares = dealt(PAIRS_60, np.array([7, 9]), ranks=4, micro_batches=3)
+    assert [[numbers(batch) for batch in mine.batches] for mine in shares[:2]] == [[[7]], [[9]]]
+    for mine in shares[2:]:
+        [batch] = mine.batches
+        assert equal(batch, blank()) and batch.tokens == 0
+    assert {mine.tokens for mine in shares} == {target_tokens(PAIRS_60, [7, 9])}
+
+
+def test_blank_is_an_empty_sentence_without_an_answer():
+    empty, batch = collate([([], [])]), blank()
+    assert equal(batch, empty._replace(target_out=torch.full((1, 1), PAD)))
+    assert {tensor.dtype for tensor in batch} == {torch.int64}
+
+
+# The stream
+
+
+def equal(one: Batch, other: Batch) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+EPOCHS = [len(plan(PAIRS_60, 200, 3, epoch)) for epoch in range(4)]
+ALONE = list(islice(stream(PAIRS_60, 200, seed=3), sum(EPOCHS)))
+
+
+def test_stream_is_epoch_after_epoch_each_in_another_order():
+    assert min(EPOCHS) > 3
+    made, before = iter(ALONE), None
+    for epoch, count in enumerate(EPOCHS):
+        groups = [numbers(batch) for [batch], _ in islice(made, count)]
+        assert groups == lists(plan(PAIRS_60, 200, 3, epoch))
+        assert sorted(sum(groups, [])) == list(range(60))
+        assert groups != before
+        before = groups
+
+
+@pytest.mark.parametrize(("rank", "ranks", "micro_batches"), [(0, 1, 1), (1, 3, 2), (6, 7, 1)])
+@pytest.mark.parametrize("start", [0, 1, EPOCHS[0] - 1, EPOCHS[0], EPOCHS[0] + 1, sum(EPOCHS) - 2])
+def test_stream_goes_on_anywhere_without_reading_what_it_skips(start, rank, ranks, micro_batches):
+    place, steps = (rank, ranks, micro_batches), sum(EPOCHS)
+    expected = list(islice(stream(PAIRS_60, 200, 3, 0, *place), steps))[start:]
+    disk = OnDisk(PAIRS_60)
+    resumed = list(islice(stream(disk, 200, 3, start, *place), steps - start))
+    for one, other in zip(resumed, expected, strict=True):
+        assert one.tokens == other.tokens
+        assert all(map(equal, one.batches, other.batches))
+        assert len(one.batches) == len(other.batches)
+    mine = [batch for each in expected for batch in each.batches if batch.tokens]
+    assert disk.read == [i for batch in mine for i in numbers(batch)]
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2, 40])
+@pytest.mark.parametrize("ranks", [1, 2, 3, 40])
+def test_the_pairs_of_a_step_do_not_depend_on_how_many_share_it(ranks, micro_batches):
+    places = [(rank, ranks, micro_batches) for rank in range(ranks)]
+    workers = [stream(PAIRS_60, 200, 3, 0, *place) for place in places]
+    for ([whole], tokens), *shares in zip(ALONE, *workers, strict=False):
+        parts = [batch for mine in shares for batch in mine.batches if batch.tokens]
+        assert sorted(sum(map(numbers, parts), [])) == sorted(numbers(whole))
+        assert {mine.tokens for mine in shares} == {tokens} == {sum(b.tokens for b in parts)}
+
+
+def test_stream_takes_what_it_counts():
+    padded = stream(PAIRS_60, 200, seed=3, count="positions")
+    assert max(batch.source.numel() for [batch], _ in islice(padded, 50)) <= 200
+    assert max(batch.source.numel() for [batch], _ in ALONE) > 200
+
+
+def test_stream_without_a_pair_is_an_error_at_once():
+    with pytest.raises(ValueError, match="nothing to train on"):
+        stream([], 100, seed=1)
+
+
+def test_stream_refuses_an_unknown_count_at_once():
+    with pytest.raises(ValueError, match="count is one of tokens, positions, not 'pairs'"):
+        stream(PAIRS_60, 200, seed=1, count="pairs")
+
+
+@pytest.mark.parametrize("place", [(0, 2, 2), (0, -1, 2), (0, 0, 0)])
+def test_impossible_worker_is_an_error_at_once(place):
+    with pytest.raises(ValueError, match="rank is from 0 up to ranks - 1, not"):
+        stream(PAIRS_60, 200, 3, *place)
+
+
+@pytest.mark.parametrize("place", [(-1, 0, 1, 1), (0, 0, 1, 0), (0, 0, 1, -2)])
+def test_impossible_start_or_parts_are_an_error_at_once(place):
+    with pytest.raises(ValueError, match="0 and 1 at least"):
+        stream(PAIRS_60, 200, 3, *place)

@@ -1,33 +1,68 @@
 """The command line: what goes in, what comes out, where, and with which exit status."""
 
+import gzip
 import json
+import os
+import random
+import re
+import resource
 import shlex
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+from dataclasses import fields
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from annotated import __main__ as cli
+from annotated import commands, material
 from annotated.__main__ import main, parser
+from annotated.checkpoints import load_checkpoint, resume, steps_in
 from annotated.corpora import Corpus
+from annotated.live import read_log
+from annotated.tokenizer import Tokenizer
+from annotated.training import TrainingConfig
+from annotated.transformer import TransformerConfig
 
 TINY = "--layers 1 --d-model 16 --d-ff 16 --heads 2 --vocab-size 300 --validate-every 2 --steps 3"
 WORDS = ["dog", "cat", "child", "man", "sees", "hears", "the", "a"]
+LINES = [f"{a} {b} {c} ." for a in WORDS for b in WORDS for c in WORDS]
+PAIRS = [(line, line.upper()) for line in LINES]
 
 
 def small_corpus(name="toy", pair="en-de"):
     """A corpus in the shape of the real ones, small enough to train on in a moment."""
-    lines = [f"{a} {b} {c} ." for a in WORDS for b in WORDS for c in WORDS]
-    pairs = [(line, line.upper()) for line in lines]
-    splits = {"train": pairs[:200], "validation": pairs[200:204], "test": pairs[204:208]}
-    splits["test_longer"] = pairs[208:210]
+    splits = {"train": PAIRS[:200], "validation": PAIRS[200:204], "test": PAIRS[204:208]}
+    splits["test_longer"] = PAIRS[208:210]
+    if name == "wmt14":
+        splits["train"] = Stream(splits["train"])
     return Corpus(name, *pair.split("-"), splits)
+
+
+class Stream:
+    """Pairs that can be iterated and no more; counts how often they are."""
+
+    begun = 0
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    def __iter__(self):
+        Stream.begun += 1
+        return iter(self.pairs)
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "load", small_corpus)
+    monkeypatch.setattr(material, "load", small_corpus)
+    monkeypatch.setattr(commands, "choose_products", lambda: "highest")
+    monkeypatch.setattr(material.pooch, "os_cache", lambda name: tmp_path / "cache")
 
 
 @pytest.fixture
@@ -46,62 +81,265 @@ def piped(monkeypatch, data: bytes):
     monkeypatch.setattr(sys, "stdin", Stdin)
 
 
+def write_files(folder, pairs=PAIRS, names=("text.en", "text.de")):
+    """The sides of some pairs as text files."""
+    for name, side in zip(names, zip(*pairs, strict=True), strict=True):
+        (folder / name).write_text("".join(line + "\n" for line in side), encoding="utf-8")
+    return [str(folder / name) for name in names]
+
+
+def named(files, prefix="--"):
+    return [f"{prefix}source", files[0], f"{prefix}target", files[1]]
+
+
+def last_line(capsys):
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def timeless(rows):
+    """The rows of a log without what a clock says."""
+    return [
+        {key: row[key] for key in row.keys() - {"seconds", "tokens_per_second"}} for row in rows
+    ]
+
+
+def weights(folder):
+    return load_file(steps_in(folder)[-1] / "model.safetensors")
+
+
+def assert_same_run(one, other):
+    """The logs and the last weights of two runs' folders are equal, bit for bit."""
+    assert timeless(read_log(one / "log.jsonl")) == timeless(read_log(other / "log.jsonl"))
+    for name, value in weights(one).items():
+        assert torch.equal(value, weights(other)[name]), name
+
+
+# annotated train
+
+
 def test_train_writes_a_model_and_a_log_and_says_where(tmp_path, capsys):
     assert main(["train", *TINY.split()]) == 0
     out, err = capsys.readouterr()
     assert out == ""
     assert "runs/toy-en-de" in err and "parameters" in err and "BLEU" in err
-    rows = (tmp_path / "runs/toy-en-de/log.jsonl").read_text().splitlines()
-    assert [json.loads(row)["step"] for row in rows] == [2, 3]
-    assert (tmp_path / "runs/toy-en-de/model.safetensors").is_file()
+    folder = tmp_path / "runs/toy-en-de"
+    assert [row["step"] for row in read_log(folder / "log.jsonl")] == [2, 3]
+    assert [place.name for place in steps_in(folder)] == ["step-00000002", "step-00000003"]
+    load_checkpoint(folder)
 
 
 def test_a_second_run_does_not_replace_the_first(tmp_path, trained):
     assert main(["train", *TINY.split()]) == 0
-    assert (tmp_path / "runs/toy-en-de-2/model.json").is_file()
+    assert len(steps_in(tmp_path / "runs/toy-en-de-2")) == 2
 
 
-def test_a_folder_that_exists_is_not_written_to(tmp_path, capsys):
+def test_a_folder_with_something_in_it_is_not_written_to(tmp_path, capsys):
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
     assert main(["train", "--out", "mine", *TINY.split()]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "exists already" in last_line(capsys)
+    assert os.listdir("mine") == ["notes.txt"]
+    assert main(["train", "--out", "mine/notes.txt", *TINY.split()]) == 2
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_is_begun_again(tmp_path):
+    for name in (".step-00000002.part", "pairs-256"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+    (tmp_path / "mine/log.jsonl").write_text("{}\n")
+    assert main(["train", "--out", "mine", *TINY.split()]) == 0
+    assert [row["step"] for row in read_log(tmp_path / "mine/log.jsonl")] == [2, 3]
 
 
 def test_options_are_fields_of_the_configurations(trained, tmp_path):
-    about = json.loads((tmp_path / "runs/toy-en-de/model.json").read_text())
-    assert about["model"]["d_ff"] == 16 and about["model"]["heads"] == 2
-    assert about["about"]["training"]["steps"] == 3
+    run = resume(tmp_path / "runs/toy-en-de")[0]
+    assert run.model.config.d_ff == 16 and run.model.config.heads == 2
+    assert run.config.steps == 3 and run.config.validate_every == 2
 
 
 def test_a_preset_is_the_papers_model_with_the_options_on_top():
     words = ["train", "--preset", "big", "--layers", "2", "--no-norm-first", "--minutes", "1.5"]
-    model, training = cli.configure(parser().parse_args(words))
+    model, training = commands.configure(parser().parse_args(words))
     assert (model.d_model, model.layers, model.norm_first) == (1024, 2, False)
     assert training.minutes == 1.5
 
 
-def test_translate_gives_a_line_for_each_line(trained, monkeypatch, capsys):
-    capsys.readouterr()
-    piped(monkeypatch, "the dog\n\nthe cat\x85 <pad>\n  \nein Hund".encode())
-    assert main(["translate"]) == 0
-    lines = capsys.readouterr().out.split("\n")
-    assert len(lines) == 6 and lines[-1] == ""
-    assert lines[1] == lines[3] == ""
+def test_lowercase_is_kept_with_the_vocabulary(tmp_path):
+    assert main(["train", "--lowercase", *TINY.split()]) == 0
+    _, tokenizer, about = load_checkpoint(tmp_path / "runs/toy-en-de")
+    assert tokenizer.encode("DOG") == tokenizer.encode("dog") and about["lowercase"]
 
 
-def test_the_newest_run_is_the_default(trained, tmp_path):
+def test_two_files_are_a_corpus(tmp_path, capsys):
+    words = ["train", *named(write_files(tmp_path)), *TINY.split(), "--out", "mine"]
+    assert main(words) == 0
+    assert sorted(os.listdir("mine")) == ["log.jsonl", "pairs-256", *steps_named(2, 3)]
+    _, _, about = load_checkpoint("mine")
+    assert about["pair"] == "en-de"
+    assert main(["evaluate", "--model", "mine"]) == 0
+    assert "files validation: BLEU" in capsys.readouterr().out
+
+
+def steps_named(*steps):
+    return [f"step-{step:08}" for step in steps]
+
+
+def test_validation_files_are_used_and_files_may_be_gzipped(tmp_path):
+    source, target = write_files(tmp_path)
+    for path in (source, target):
+        with open(path, "rb") as file, gzip.open(f"{path}.gz", "wb") as packed:
+            shutil.copyfileobj(file, packed)
+    valid = write_files(tmp_path, PAIRS[:2], ("valid.en", "valid.de"))
+    files = [*named([f"{source}.gz", f"{target}.gz"]), *named(valid, "--valid-")]
+    assert main(["train", *files, *TINY.split(), "--out", "mine"]) == 0
+    about = load_checkpoint("mine")[2]
+    assert about["sums"]["validation"]["pairs"] == 2 and len(about["files"]) == 4
+
+
+def test_a_line_that_is_too_long_is_left_out_and_counted(tmp_path, capsys):
+    long = [("dog " * 10_000, "DOG"), ("man", "MAN " * 10_000)]
+    files = write_files(tmp_path, PAIRS + long)
+    valid = write_files(tmp_path, PAIRS[:3] + long[:1], ("valid.en", "valid.de"))
+    words = ["train", *named(files), *named(valid, "--valid-"), *TINY.split()]
+    assert main(words) == 0
+    err = capsys.readouterr().err
+    assert "2 of 514 training pairs have more than 256 tokens: left out" in err
+    assert "1 of 4 validation pairs have more than 256 tokens: left out" in err
+
+
+def test_a_line_that_is_too_long_is_left_out_of_a_list_too(monkeypatch, capsys):
+    corpus = small_corpus()
+    corpus.splits["train"].append(("dog " * 10_000, "DOG"))
+    monkeypatch.setattr(material, "load", lambda name, pair: corpus)
     assert main(["train", *TINY.split()]) == 0
-    assert cli.model_folder(parser().parse_args(["translate"])).name == "toy-en-de-2"
+    assert "1 of 201 training pairs have more than 256 tokens" in capsys.readouterr().err
 
 
-def test_evaluate_prints_a_score_with_its_signature(trained, tmp_path, capsys):
-    capsys.readouterr()
-    assert main(["evaluate", "--output", "out.txt"]) == 0
-    out = capsys.readouterr().out
-    assert out.startswith("toy test: BLEU ") and "tok:13a" in out
-    assert len((tmp_path / "out.txt").read_text().split("\n")) == 5
-    assert main(["evaluate", "--split", "test_longer"]) == 0
-    assert "toy test_longer: BLEU" in capsys.readouterr().out
+def test_a_large_corpus_is_prepared_once_for_all_runs(tmp_path, capsys, monkeypatch):
+    tiny = [*TINY.split(), "--max-tokens", "40"]
+    monkeypatch.setattr(Stream, "begun", 0)
+    assert main(["train", "--data", "wmt14", *tiny]) == 0
+    begun = Stream.begun
+    [home] = (tmp_path / "cache/prepared").iterdir()
+    assert home.name == "wmt14-en-de-300"
+    assert sorted(os.listdir(home)) == ["pairs-40", "tokenizer.json"]
+    assert main(["train", "--data", "wmt14", *tiny]) == 0
+    assert Stream.begun == begun == 2  # a sample for the vocabulary, and the pairs: nothing again
+    assert main(["train", "--data", "wmt14", *tiny[:-1], "50"]) == 0
+    assert sorted(os.listdir(home)) == ["pairs-40", "pairs-50", "tokenizer.json"]
+
+
+def test_data_prepares_what_train_takes(tmp_path, capsys, monkeypatch):
+    """Also where there are fewer tokens than were asked for."""
+    monkeypatch.setattr(Stream, "begun", 0)
+    kind = ["--vocab-size", "5000", "--max-tokens", "40", "--lowercase"]
+    assert main(["data", "wmt14", *kind]) == 0
+    out, begun = capsys.readouterr().out, Stream.begun
+    assert "train" in out and "200 training pairs are encoded in" in out
+    tiny = TINY.replace("--vocab-size 300", "").split()
+    assert main(["train", "--data", "wmt14", *tiny, *kind, "--out", "mine"]) == 0
+    assert load_checkpoint("mine")[0].config.vocab_size < 1000
+    assert Stream.begun == begun and len(list((tmp_path / "cache/prepared").iterdir())) == 1
+    assert main(["train", "--resume", "mine", "--steps", "5"]) == 0
+    assert Stream.begun == begun
+
+
+def test_learned_positions_train_and_translate(monkeypatch, capsys):
+    words = ["--positions", "learned", "--max-length", "90", "--max-tokens", "40"]
+    assert main(["train", *words, *TINY.split()]) == 0
+    assert main(["train", *words[:-1], "41", *TINY.split()]) == 2
+    assert "raise --max-length or lower --max-tokens" in last_line(capsys)
+
+
+# annotated train --resume
+
+
+def test_a_run_goes_on_where_it_stood(tmp_path, capsys):
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    tiny = [*TINY.split()[:-1]]
+    dropout = ["--dropout", "0.2", "--log-every", "2"]
+    assert main(["train", *tiny, "7", *dropout, "--out", "once"]) == 0
+    assert main(["train", *tiny, "4", *dropout, "--out", "twice"]) == 0
+    assert main(["train", "--resume", "twice", "--steps", "7"]) == 0
+    assert "going on from step 4" in capsys.readouterr().err
+    assert_same_run(once, twice)
+
+
+def test_a_run_that_is_done_says_so(trained, capsys):
+    assert main(["train", "--resume", "runs/toy-en-de"]) == 2
+    assert "is done, with 3 steps" in last_line(capsys)
+    assert main(["train", "--out", "short", *TINY.split(), "--minutes", "1e-9"]) == 0
+    assert main(["train", "--resume", "short"]) == 2
+    assert "is done, with 1 steps" in last_line(capsys)
+    assert main(["train", "--resume", "short", "--minutes", "1"]) == 0
+    assert resume("short")[0].step == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--layers 2",
+        "--data toy",
+        "--pair en-de",
+        "--preset base",
+        "--out other",
+        "--source a --target b",
+        "--valid-source a",
+        "--lowercase",
+        "--no-norm-first",
+        "--batch-tokens 100",
+        "--seed 1",
+    ],
+)
+def test_what_would_be_another_run_cannot_go_with_resume(trained, words, capsys):
+    assert main(["train", "--resume", "runs/toy-en-de", "--steps", "9", *words.split()]) == 2
+    assert f"{words.split()[0]} cannot go with --resume" in last_line(capsys).replace(
+        "--norm-first", "--no-norm-first"
+    )
+
+
+def test_other_data_is_refused(trained, monkeypatch, capsys):
+    corpus = small_corpus()
+    corpus.splits["validation"][0] = ("another", "sentence")
+    monkeypatch.setattr(material, "load", lambda name, pair: corpus)
+    assert main(["train", "--resume", "runs/toy-en-de", "--steps", "9"]) == 2
+    assert "trained on other data than toy has now" in last_line(capsys)
+
+
+def test_other_text_in_the_files_is_refused(tmp_path, capsys):
+    files = write_files(tmp_path)
+    valid = write_files(tmp_path, PAIRS[:2], ("valid.en", "valid.de"))
+    words = [*named(files), *named(valid, "--valid-"), *TINY.split(), "--out", "mine"]
+    assert main(["train", *words]) == 0
+    write_files(tmp_path, [*PAIRS[:50], ("other", "text"), *PAIRS[51:]])
+    assert main(["train", "--resume", "mine", "--steps", "9"]) == 2
+    assert "made from another corpus" in last_line(capsys)
+    write_files(tmp_path)
+    assert main(["train", "--resume", "mine", "--steps", "5"]) == 0
+
+
+def test_a_vocabulary_of_another_model_is_refused(tmp_path, trained, capsys):
+    place = steps_in(tmp_path / "runs/toy-en-de")[-1]
+    Tokenizer.train(["some text"], 262).save(place / "tokenizer.json")
+    for words in (["train", "--resume", "runs/toy-en-de", "--steps", "9"], ["translate"]):
+        assert main(words) == 2
+        assert "they do not belong together" in last_line(capsys)
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "empty", "file"])
+def test_a_folder_that_holds_no_run_cannot_be_resumed(tmp_path, capsys, folder):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    assert main(["train", "--resume", folder]) == 2
+    assert f"{folder} holds no run to go on with" in last_line(capsys)
+
+
+def test_one_checkpoint_is_no_run_to_resume(trained, tmp_path, capsys):
+    place = steps_in(tmp_path / "runs/toy-en-de")[0]
+    assert main(["train", "--resume", str(place), "--steps", "9"]) == 2
+    assert f"give --resume the run's folder, {place.parent}" in last_line(capsys)
+
+
+# Records
 
 
 def test_a_record_is_whole_and_its_command_parses(tmp_path):
@@ -117,10 +355,98 @@ def test_a_record_is_whole_and_its_command_parses(tmp_path):
     assert len(record["examples"]) == 4 and len(record["curve"]) == 2
 
 
+def test_a_record_of_a_resumed_run_is_of_all_its_sittings(tmp_path):
+    """Its command is the one that would have made the run in one sitting."""
+    assert main(["train", *TINY.split(), "--out", "mine"]) == 0
+    first = resume("mine")[0].seconds
+    assert main(["train", "--resume", "mine", "--steps", "5", "--record", "r.json"]) == 0
+    record = json.loads((tmp_path / "r.json").read_text())
+    words = shlex.split(record["command"])[1:]
+    assert words == ["train", *TINY.split(), "--out", "mine", "--steps", "5"]
+    assert parser().parse_args(words).steps == 5
+    assert [row["step"] for row in record["curve"]] == [2, 3, 4, 5]
+    assert record["seconds"] == resume("mine")[0].seconds > first
+    assert main(["train", *words[1:-4], "--steps", "5", "--out", "whole"]) == 0
+    for name, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "mine")[name])
+
+
+def test_a_record_names_the_code_of_every_sitting(tmp_path, monkeypatch):
+    for commit, words in {
+        "a1": ["--out", "mine", *TINY.split()],
+        "b2": ["--resume", "mine", "--steps", "5", "--record", "r.json"],
+    }.items():
+        monkeypatch.setattr(commands, "commit", lambda commit=commit: commit)
+        assert main(["train", *words]) == 0
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert record["commit"] == "b2" and record["commits"] == ["a1", "b2"]
+
+
+def test_a_run_that_is_done_can_still_be_recorded(tmp_path, trained):
+    assert main(["train", "--resume", "runs/toy-en-de", "--record", "r.json"]) == 0
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert [row["step"] for row in record["curve"]] == [2, 3] and record["scores"]["test"]
+    assert shlex.split(record["command"])[1:] == ["train", *TINY.split()]
+
+
+# annotated translate, annotated evaluate, annotated data
+
+
+def test_translate_gives_a_line_for_each_line(trained, monkeypatch, capsys):
+    capsys.readouterr()
+    piped(monkeypatch, "the dog\n\nthe cat\x85 <pad>\n  \nein Hund".encode())
+    assert main(["translate"]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert len(lines) == 6 and lines[-1] == ""
+    assert lines[1] == lines[3] == ""
+
+
+def test_the_newest_checkpoint_of_the_newest_run_is_the_default(trained, tmp_path):
+    assert main(["train", *TINY.split()]) == 0
+    place = commands.model_folder(parser().parse_args(["translate"]))
+    assert place.parts == ("runs", "toy-en-de-2", "step-00000003")
+    (tmp_path / "runs/toy-en-de/.step-00000004.part").mkdir()
+    (tmp_path / "runs/toy-en-de/.step-00000004.part/model.json").write_text("{")
+    assert commands.model_folder(parser().parse_args(["translate"])) == place
+
+
+def test_a_model_is_named_by_its_run_or_by_one_checkpoint(trained, capsys):
+    for folder in ("runs/toy-en-de", "runs/toy-en-de/step-00000002"):
+        assert main(["evaluate", "--model", folder]) == 0
+
+
+def test_evaluate_prints_a_score_with_its_signature(trained, tmp_path, capsys):
+    capsys.readouterr()
+    assert main(["evaluate", "--output", "out.txt"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("toy test: BLEU ") and "tok:13a" in out
+    assert len((tmp_path / "out.txt").read_text().split("\n")) == 5
+    assert main(["evaluate", "--split", "test_longer"]) == 0
+    assert "toy test_longer: BLEU" in capsys.readouterr().out
+
+
+def test_two_files_are_a_set_to_score(trained, tmp_path, capsys):
+    files = write_files(tmp_path, PAIRS[:3])
+    capsys.readouterr()
+    assert main(["evaluate", *named(files), "--output", "out.txt"]) == 0
+    assert f"{files[0]} {files[1]}: BLEU" in capsys.readouterr().out
+    assert len((tmp_path / "out.txt").read_text().split("\n")) == 4
+
+
 def test_data_shows_what_is_there(capsys):
     assert main(["data", "toy"]) == 0
     out = capsys.readouterr().out
     assert "200 pairs" in out and "en: dog dog dog ." in out
+
+
+def test_data_shows_files(tmp_path, capsys):
+    assert main(["data", *named(write_files(tmp_path))]) == 0
+    out = capsys.readouterr().out
+    counts = [int(line.split()[1]) for line in out.splitlines() if "pairs" in line]
+    assert sum(counts) == len(PAIRS) and "de: DOG DOG DOG ." in out
+
+
+# What the user can mend
 
 
 @pytest.mark.parametrize(
@@ -130,13 +456,21 @@ def test_data_shows_what_is_there(capsys):
         (["translate", "--model", "nowhere"], "nowhere holds no model"),
         (["evaluate", "--model", "nowhere"], "nowhere holds no model"),
         (["train", "--heads", "3"], "not divisible by 3 heads"),
-        (["train", "--positions", "round"], "sinusoidal"),
+        (["train", "--heads", "0"], "--heads must be at least 1"),
+        (["train", "--layers", "0"], "--layers must be at least 1"),
+        (["train", "--d-model", "-16"], "--d-model must be at least 1"),
+        (["train", "--d-model", "15", "--heads", "1"], "d_model must be even"),
         (["train", "--device", "tpu"], "cpu or cuda"),
         (["train", "--steps", "0"], "steps"),
+        (["train", "--micro-batches", "0"], "micro_batches must be at least 1"),
         (["train", "--dropout", "1.5"], "dropout"),
-        (["train", "--vocab-size", "5"], "vocab"),
-        (["train", "--batch-tokens", "1"], "budget of 1 tokens"),
+        (["train", "--vocab-size", "5"], "259 ids or more, not 5"),
+        (["train", "--batch-tokens", "1"], "none of 200 training pairs has 1 tokens or less"),
         (["train", "--smoothing", "1"], "smoothing"),
+        (["train", "--source", "a"], "--source and --target go together"),
+        (["train", "--valid-source", "a"], "--source and --target go together"),
+        (["train", "--source", "a", "--target", "b", "--data", "toy"], "take the place of --data"),
+        (["train", "--source", "a", "--target", "b"], "a is missing"),
     ],
 )
 def test_what_the_user_can_mend_is_one_sentence_and_status_2(words, said, capsys, tmp_path):
@@ -149,8 +483,30 @@ def test_what_the_user_can_mend_is_one_sentence_and_status_2(words, said, capsys
     assert not list(tmp_path.glob("runs/*"))
 
 
+@pytest.mark.parametrize(
+    "left, right, said",
+    [
+        (b"a\nb\xff\nc\n", b"a\nb\nc\n", "text.en is not UTF-8 in line 2"),
+        (b"a\nb\nc\n", b"a\nb\n", "text.en has 3 lines and"),
+        (b"a\n", b"a\nb\n", "text.de has 2 lines and"),
+        (b"", b"", "hold no sentences"),
+        (b"\n\n", b"\n\n", "hold no sentences"),
+        (b"a\n", b"b\n", "too few to hold some out for validation"),
+    ],
+)
+def test_files_that_cannot_be_used_are_said(tmp_path, capsys, left, right, said):
+    (tmp_path / "text.en").write_bytes(left)
+    (tmp_path / "text.de").write_bytes(right)
+    files = named([str(tmp_path / "text.en"), str(tmp_path / "text.de")])
+    for words in (["train", *files, *TINY.split()], ["data", *files]):
+        assert main(words) == 2
+        line = last_line(capsys)
+        assert said in line and str(tmp_path) in line and line.startswith("annotated: ")
+    assert sorted(os.listdir()) == ["text.de", "text.en"]
+
+
 def test_cuda_that_is_not_there_is_said(capsys, monkeypatch):
-    monkeypatch.setattr(cli.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert main(["train", "--device", "cuda", *TINY.split()]) == 2
     assert "no CUDA device" in capsys.readouterr().err
 
@@ -166,13 +522,53 @@ def test_input_that_is_not_utf8_is_said_with_its_line(trained, monkeypatch, caps
     assert "line 2 of the input is not UTF-8" in capsys.readouterr().err
 
 
+def test_a_loss_that_is_no_number_leaves_the_checkpoints_before_it(tmp_path, capsys):
+    words = TINY.replace("--validate-every 2 --steps 3", "--validate-every 1 --steps 99").split()
+    assert main(["train", *words, "--scale", "1e30", "--out", "mine"]) == 2
+    line = last_line(capsys)
+    assert "the loss is nan at step" in line and "smaller --scale" in line
+    run = resume("mine")[0]
+    assert run.step >= 1 and f"at step {run.step + 1}" in line
+
+
+def test_a_full_gpu_is_one_sentence(monkeypatch, capsys):
+    def full(*args):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate ...\nand so on")
+
+    monkeypatch.setattr(commands, "train", full)
+    assert main(["train", *TINY.split()]) == 2
+    assert "more --micro-batches" in last_line(capsys)
+
+
+def test_a_file_that_cannot_be_written_is_named(trained, capsys):
+    assert main(["evaluate", "--output", "no/such/folder/out.txt"]) == 2
+    assert last_line(capsys) == "annotated: no/such/folder/out.txt: No such file or directory"
+
+
 @pytest.mark.parametrize(
-    "words", [[], ["fly"], ["train", "--data", "wmt99"], ["train", "--steps", "x"]]
+    "words, said",
+    [
+        ([], "COMMAND"),
+        (["fly"], "fly"),
+        (["train", "--data", "wmt99"], "wmt99.*wmt14"),
+        (["data", "wmt99"], "wmt99.*wmt14"),
+        (["train", "--preset", "huge"], "huge.*base.*big"),
+        (["train", "--precision", "fp8"], "fp8.*bf16"),
+        (["train", "--positions", "round"], "round.*sinusoidal"),
+        (["train", "--steps", "x"], "--steps: invalid int value: 'x'"),
+        (["train", "--speed", "3"], "--speed"),
+    ],
 )
-def test_words_that_are_no_command_have_status_2(words):
+def test_words_that_are_no_command_are_one_sentence_and_status_2(words, said, capsys):
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("annotated") and "--help" in line
+    assert re.search(said, line)
+
+
+# Help
 
 
 @pytest.mark.parametrize("command", ["data", "train", "translate", "evaluate"])
@@ -183,11 +579,11 @@ def test_help_teaches(command, capsys):
     out = capsys.readouterr().out
     assert "usage: annotated" in out
     if command == "train":
-        assert "Section 3.1" in out and "--warmup" in out
+        assert "Section 3.1" in out and "--warmup" in out and "--resume" in out
 
 
 def test_every_field_has_an_option_and_every_help_a_field():
-    names = {f.name for c in (cli.TransformerConfig, cli.TrainingConfig) for f in cli.fields(c)}
+    names = {f.name for c in (TransformerConfig, TrainingConfig) for f in fields(c)}
     assert names - set(cli.HELP) == {"pad"}
     assert set(cli.HELP) <= names
 
@@ -197,3 +593,202 @@ def test_it_runs_as_a_module():
         [sys.executable, "-m", "annotated", "--version"], capture_output=True, text=True
     )
     assert done.returncode == 0 and done.stdout.startswith("annotated ")
+
+
+# Real processes: signals, a full disk, several workers
+
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
+FORKS = """
+import os, sys
+import torch
+import torch._dynamo  # as the optimizer does when it is made
+from annotated import commands
+from annotated.__main__ import main
+
+torch.set_num_threads(1)
+commands.choose_products = lambda: "highest"  # a measurement, which may differ from run to run
+print("ready", flush=True)
+for line in sys.stdin:
+    folder, *words = line.split()
+    child = os.fork()
+    if child == 0:
+        sys.stdin.close()
+        os.chdir(folder)
+        sys.stderr = open("stderr.txt", "a", buffering=1)
+        os._exit(main(words))
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Forks:
+    """Runs commands, each in a process of its own, without waiting for imports each time.
+
+    A process that has imported all, and computed nothing, forks one for each command.
+    """
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", FORKS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=ENV,
+        )
+        assert self.process.stdout.readline() == "ready\n"
+
+    def start(self, words):
+        """The id of a process that runs the command here; its errors are added to stderr.txt."""
+        self.process.stdin.write(" ".join([os.getcwd(), *words]) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def end(self):
+        """The exit status of the command that was started last; that of a signal is negative."""
+        return int(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def forks():
+    forks = Forks()
+    yield forks
+    forks.close()
+
+
+def file_words(tmp_path, out, steps, *more):
+    """A command that trains a tiny model on small files, with a checkpoint every third step."""
+    sizes = "--layers 1 --d-model 16 --d-ff 16 --heads 2 --vocab-size 300 --batch-tokens 200"
+    every = f"--validate-every 3 --log-every 1 --steps {steps} --out {out}"
+    valid = write_files(tmp_path, PAIRS[:2], ("valid.en", "valid.de"))
+    files = [*named(write_files(tmp_path)), *named(valid, "--valid-")]
+    return ["train", *files, *sizes.split(), *every.split(), "--dropout", "0.2", *more]
+
+
+def inode(file):
+    return file.stat().st_ino if file.exists() else None
+
+
+def wait_for(what):
+    deadline = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < deadline, "the run does not begin"
+        time.sleep(0.001)
+
+
+def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(tmp_path, forks):
+    steps, draw = 150, random.Random(0)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    forks.start(file_words(tmp_path, "whole", steps))
+    assert forks.end() == 0
+    period = 3 * resume(whole)[0].seconds / steps  # from a checkpoint to the next
+    again = ["train", "--resume", "killed"]
+    step, found = 0, []
+    for _ in range(20):
+        log = inode(killed / "log.jsonl")
+        child = forks.start(again if step else file_words(tmp_path, "killed", steps))
+        wait_for(lambda log=log: inode(killed / "log.jsonl") != log)  # the loop begins
+        rows = step + draw.randint(0, 4)
+        wait_for(lambda rows=rows: len(read_log(killed / "log.jsonl")) >= rows)
+        time.sleep(draw.uniform(0, period))
+        os.kill(child, signal.SIGKILL)
+        assert forks.end() == -signal.SIGKILL
+        rows = read_log(killed / "log.jsonl")
+        assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
+        if steps_in(killed):
+            load_checkpoint(killed)
+            step = resume(killed)[0].step
+            assert step % 3 == 0
+        found.append((step, len(rows), len(list(killed.glob(".step-*")))))
+    assert len({step for step, _, _ in found}) > 3 and found[-1][0] < steps, found
+    forks.start(again)
+    assert forks.end() == 0
+    assert_same_run(whole, killed)
+    assert resume(killed)[0].since == resume(whole)[0].since
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_with_a_checkpoint_and_says_how_to_go_on(tmp_path, forks, number):
+    words = file_words(tmp_path, "mine", 100_000, "--record", "r.json")
+    words[words.index("--validate-every") + 1] = "50000"
+    child = forks.start(words)
+    log = tmp_path / "mine/log.jsonl"
+    wait_for(lambda: log.exists() and len(read_log(log)) > 4)
+    os.kill(child, number)
+    assert forks.end() == 128 + number
+    [place] = steps_in(tmp_path / "mine")
+    run, rows = resume(place)[0], read_log(log)
+    assert run.step == rows[-1]["step"] > 4 and place.name == f"step-{run.step:08}"
+    assert not (tmp_path / "r.json").exists()
+    line = (tmp_path / "stderr.txt").read_text().splitlines()[-1]
+    again = "annotated train --resume mine --record r.json"
+    assert line == f"stopped at step {run.step:,}; to go on: {again}"
+    forks.start([*again.split()[1:], "--steps", str(run.step + 2)])
+    assert forks.end() == 0
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert record["curve"][-1]["step"] == run.step + 2
+
+
+def test_a_full_disk_ends_a_run_and_leaves_its_checkpoints(tmp_path):
+    """A limit on the size of files that a checkpoint fits under at first, but not at last."""
+    words = file_words(tmp_path, "mine", 6)
+    assert main(words) == 0
+    limit = (steps_in(tmp_path / "mine")[-1] / "model.safetensors").stat().st_size - 1
+
+    def full():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that a write fails as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "annotated", "train", "--resume", "mine", "--steps", "12"],
+        env=ENV,
+        preexec_fn=full,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("annotated: mine/step-00000009 cannot be written (")
+    assert "Traceback" not in done.stderr and "what was saved before is untouched" in line
+    assert [place.name for place in steps_in(tmp_path / "mine")] == steps_named(3, 6)
+    assert not list((tmp_path / "mine").glob(".step-*"))
+    assert resume("mine")[0].step == 6
+    load_checkpoint("mine")
+
+
+def test_a_port_in_use_is_one_sentence(monkeypatch, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        group = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        for name, value in group.items():
+            monkeypatch.setenv(name, value)
+        assert main(["train", *TINY.split()]) == 2
+    line = last_line(capsys)
+    assert "the workers cannot find each other" in line and port in line
+
+
+def test_two_processes_of_the_command_give_the_log_of_one(tmp_path):
+    rows = {}
+    for processes in (1, 2):
+        words = file_words(tmp_path, f"run-{processes}", 4)
+        words[words.index("--dropout") + 1] = "0"
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        done = subprocess.run(
+            [sys.executable, *(launch if processes == 2 else []), "-m", "annotated", *words],
+            env=ENV,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("the run goes to") == 1
+        rows[processes] = read_log(tmp_path / f"run-{processes}/log.jsonl")
+    assert len(rows[1]) == len(rows[2]) == 4
+    for one, two in zip(rows[1], rows[2], strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+        assert two["learning_rate"] == one["learning_rate"]
+    assert rows[2][2]["validation_loss"] == pytest.approx(rows[1][2]["validation_loss"], rel=1e-5)

@@ -1,5 +1,6 @@
 """annotated.record: what a run leaves behind."""
 
+import hashlib
 import json
 
 from annotated import record
@@ -15,6 +16,18 @@ def test_a_fingerprint_changes_with_the_data():
     two = record.fingerprint(other)
     assert one["splits"]["train"] == two["splits"]["train"]
     assert one["splits"]["test"]["sha256"] != two["splits"]["test"]["sha256"]
+
+
+def test_a_fingerprint_of_a_stream_is_that_of_the_list():
+    class Stream:
+        def __iter__(self):
+            return iter(CORPUS.splits["train"])
+
+    streamed = Corpus("toy", "en", "de", CORPUS.splits | {"train": Stream()})
+    assert record.fingerprint(streamed) == record.fingerprint(CORPUS)
+    text = "a\tb\nc\td\n"
+    expected = {"pairs": 2, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    assert record.fingerprint(CORPUS)["splits"]["train"] == expected
 
 
 def test_hardware_and_software_are_named():

@@ -120,6 +120,12 @@ def test_vocabulary_stops_where_no_pair_occurs_twice():
     assert len(Tokenizer.train([], 1000)) == SMALLEST
 
 
+def test_training_reads_a_stream_once_and_learns_the_same():
+    stream = iter(LINES)
+    assert Tokenizer.train(stream, 320).bpe.to_str() == PLAIN.bpe.to_str()
+    assert list(stream) == []
+
+
 @pytest.mark.parametrize("size", [SMALLEST - 1, 0, -5])
 def test_vocabulary_too_small_for_the_bytes_is_an_error(size):
     with pytest.raises(TokenizerError, match=f"{SMALLEST} ids or more, not {size}"):

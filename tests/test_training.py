@@ -1,30 +1,21 @@
-"""annotated.training: one step, the loop, checkpoints."""
+"""annotated.training: one step, at every scale, and the loop."""
 
-import json
+import math
 import os
+import signal
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from annotated.batching import collate
+from annotated.batching import PAD, Share, collate, share, stream
 from annotated.optimizer import learning_rate
-from annotated.tokenizer import Tokenizer
-from annotated.training import (
-    CheckpointError,
-    Run,
-    TrainingConfig,
-    count_parameters,
-    load_checkpoint,
-    save_checkpoint,
-    stream,
-    train,
-    validation_loss,
-)
+from annotated.training import Interrupt, Run, TrainingConfig, train, validation_loss
 from annotated.transformer import Transformer, TransformerConfig
 
 SIZES = TransformerConfig(270, layers=1, d_model=16, d_ff=32, heads=2, dropout=0.1)
-PAIRS = [([5, 6, 7], [8, 9]), ([10], [11, 12, 13, 14]), ([15, 16], [17])]
+CALM = TransformerConfig(270, layers=2, d_model=16, d_ff=32, heads=2, dropout=0.0)
+PAIRS = [([5, 6, 7], [8, 9]), ([10], [11, 12, 13, 14]), ([15, 16], [17]), ([18], [19, 20, 21])]
 
 
 @pytest.fixture
@@ -32,25 +23,37 @@ def batch():
     return collate(PAIRS)
 
 
-@pytest.fixture
-def tokenizer():
-    return Tokenizer.train(["a small text, for a small vocabulary"] * 3, 270)
-
-
 def fresh(sizes=SIZES, **settings):
     torch.manual_seed(0)
     return Run(Transformer(sizes), TrainingConfig(**{"warmup": 10, **settings}))
 
 
+def gradients(run, share):
+    """The gradients of a step, by name: those that Adam is handed."""
+    run.optimizer.step = lambda *args: None  # the weights stay where they are
+    run.update(share)
+    return {name: weight.grad for name, weight in run.model.named_parameters()}
+
+
 def test_the_defaults_are_the_papers():
     config = TrainingConfig()
     assert (config.batch_tokens, config.steps, config.warmup) == (25_000, 100_000, 4000)
-    assert (config.scale, config.smoothing) == (1.0, 0.1)
+    assert (config.scale, config.smoothing, config.micro_batches) == (1.0, 0.1, 1)
+
+
+@pytest.mark.parametrize("name", ["batch_tokens", "micro_batches", "steps", "warmup", "max_tokens"])
+def test_a_count_below_one_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1"):
+        TrainingConfig(**{name: 0})
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="fp32, bf16, fp16"):
+        TrainingConfig(precision="fp8")
 
 
 def test_a_step_is_adam_on_the_mean_loss_of_real_tokens(batch):
-    sizes = TransformerConfig(270, 1, 16, 32, 2, dropout=0.0)
-    run, twin = fresh(sizes), fresh(sizes).model
+    run, twin = fresh(CALM), fresh(CALM).model
     before = {name: weight.detach().clone() for name, weight in run.model.named_parameters()}
     loss = run.update(batch)
     logits = twin(batch.source, batch.target_in)
@@ -68,6 +71,28 @@ def test_a_step_is_adam_on_the_mean_loss_of_real_tokens(batch):
         assert torch.allclose(weight[sure], (before[name] - step)[sure], atol=rate * 1e-2), name
 
 
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_micro_batches_have_the_gradient_of_the_big_batch(parts):
+    group = torch.arange(len(PAIRS)).numpy()
+    whole, divided = share(PAIRS, group), share(PAIRS, group, micro_batches=parts)
+    assert len(whole.batches) == 1 and len(divided.batches) == parts
+    assert whole.tokens == divided.tokens == sum(batch.tokens for batch in divided.batches)
+    one, many = gradients(fresh(CALM), whole), gradients(fresh(CALM), divided)
+    for name, expected in one.items():
+        assert torch.allclose(many[name], expected, rtol=1e-4, atol=1e-7), name
+
+
+def test_the_denominator_is_the_step_s_tokens_not_the_micro_batch_s():
+    """Of two unequal micro-batches the mean of the means would be another gradient."""
+    batches = [collate(PAIRS[:1]), collate(PAIRS[1:])]
+    counts = [batch.tokens for batch in batches]
+    assert counts[0] != counts[1]
+    got = gradients(fresh(CALM), Share(batches, sum(counts)))
+    expected = gradients(fresh(CALM), collate(PAIRS))
+    for name, value in expected.items():
+        assert torch.allclose(got[name], value, rtol=1e-4, atol=1e-7), name
+
+
 def test_the_schedule_counts_steps(batch):
     run = fresh()
     for step in range(1, 4):
@@ -77,9 +102,41 @@ def test_the_schedule_counts_steps(batch):
 
 
 def test_a_batch_can_be_learnt_by_heart(batch):
-    run = fresh(smoothing=0.0, scale=1.0)
+    run = fresh(CALM, smoothing=0.0, scale=0.2)
     losses = [run.update(batch) for _ in range(80)]
     assert losses[-1] < 0.5 < losses[0]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_sixteen_bits_follow_single_precision(batch, precision):
+    slow = {"smoothing": 0.0, "scale": 0.2}
+    plain, half = fresh(CALM, **slow), fresh(CALM, **slow, precision=precision)
+    losses = [(plain.update(batch), half.update(batch)) for _ in range(15)]
+    for one, other in losses:
+        assert other == pytest.approx(one, rel=0.05)
+    assert losses[0][0] != losses[0][1]
+    assert losses[-1][1] < 0.8 * losses[0][1]
+    assert all(weight.dtype == torch.float32 for weight in half.model.parameters())
+    assert half.scaler.is_enabled() == (precision == "fp16")
+
+
+def test_a_scaled_step_that_overflows_is_left_out(batch):
+    run = fresh(precision="fp16")
+    run.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    before = run.model.embedding.weight.clone()
+    run.update(batch)
+    assert torch.equal(run.model.embedding.weight, before)
+    assert run.scaler.get_scale() < 2.0**127
+
+
+def test_the_dropout_of_a_step_depends_on_its_number_and_the_seed_alone(batch):
+    first, other = fresh(), fresh(seed=2)
+    losses = [first.update(batch) for _ in range(3)]
+    torch.manual_seed(1234)  # whatever else was drawn in the meantime
+    again = fresh()
+    torch.rand(7)
+    assert [again.update(batch) for _ in range(3)] == losses
+    assert other.update(batch) != losses[0]
 
 
 def test_dropout_is_on_in_training_and_off_in_validation(batch):
@@ -95,6 +152,9 @@ def test_validation_loss_is_per_token_whatever_the_batches(batch):
     model = fresh().model
     apart = validation_loss(model, [collate([pair]) for pair in PAIRS])
     assert validation_loss(model, [batch]) == pytest.approx(apart, rel=1e-5)
+    logits = model(batch.source, batch.target_in).flatten(0, 1)
+    expected = F.cross_entropy(logits, batch.target_out.flatten(), ignore_index=PAD)
+    assert apart == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_moves_nothing(batch):
@@ -108,114 +168,93 @@ def test_a_loss_that_is_no_number_stops_the_run_and_moves_nothing(batch):
     assert run.step == 0
 
 
-def test_epochs_follow_each_other_and_know_their_number():
-    got = [batch for batch, _ in zip(stream(lambda epoch: [epoch, epoch]), range(5), strict=False)]
-    assert got == [0, 0, 1, 1, 2]
+def test_the_compiled_model_takes_the_same_steps(batch):
+    torch._dynamo.reset()
+    plain, compiled = fresh(CALM), fresh(CALM)
+    compiled.objective.compile(backend="eager", dynamic=True)  # its front end, without a compiler
+    for _ in range(3):
+        assert compiled.update(batch) == pytest.approx(plain.update(batch), rel=1e-5)
 
 
-def test_nothing_to_train_on_is_said():
-    with pytest.raises(ValueError, match="nothing to train on"):
-        next(stream(lambda epoch: []))
+def test_compile_is_a_choice(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **how: asked.append(how))
+    fresh()
+    assert asked == []
+    fresh(compile=True)
+    assert asked == [{"dynamic": True}]
+
+
+def forever(batch):
+    while True:
+        yield Share([batch], batch.tokens)
 
 
 def test_the_loop_takes_its_steps_validates_saves_and_logs(batch):
-    run, saved, shown = fresh(steps=5, validate_every=2), [], []
+    run, saved, shown = fresh(steps=7, log_every=2, validate_every=3), [], []
     log = train(
         run,
-        lambda epoch: [batch],
+        forever(batch),
         validate=lambda model: {"validation_loss": validation_loss(model, [batch])},
         save=lambda run: saved.append(run.step),
         show=lambda row: shown.append(row["step"]),
     )
-    assert [row["step"] for row in log] == saved == [2, 4, 5]
-    assert shown == [1, 2, 3, 4, 5]
     assert log is run.log
+    assert [row["step"] for row in log] == [2, 3, 4, 6, 7]
+    assert [row["step"] for row in log if "validation_loss" in row] == saved == [3, 6, 7]
+    assert shown == [1, 2, 3, 4, 5, 6, 7]
     for row in log:
-        assert row["tokens_per_second"] > 0 and row["seconds"] > 0
+        assert row["tokens_per_second"] > 0
         assert row["learning_rate"] == learning_rate(int(row["step"]), 16, 10)
-    assert log[1]["seconds"] > log[0]["seconds"]
+    seconds = [row["seconds"] for row in log]
+    assert seconds == sorted(seconds) and seconds[0] > 0
 
 
 def test_a_logged_loss_is_the_mean_since_the_row_before(batch):
-    run, twin = fresh(steps=4, validate_every=2), fresh()
-    log = train(run, lambda epoch: [batch])
-    torch.manual_seed(0)
-    twin = fresh()
+    run, twin = fresh(steps=4, log_every=2), fresh()
+    log = train(run, forever(batch))
     losses = [twin.update(batch) for _ in range(4)]
     assert log[0]["loss"] == pytest.approx(sum(losses[:2]) / 2)
     assert log[1]["loss"] == pytest.approx(sum(losses[2:]) / 2)
 
 
-def test_minutes_end_a_run(batch):
-    run = fresh(steps=10**9, minutes=1e-9)
-    assert train(run, lambda epoch: [batch])[-1]["step"] == 1
+def test_minutes_end_a_run_with_a_look_and_a_checkpoint(batch):
+    run, saved = fresh(steps=10**9, minutes=1e-9), []
+    log = train(run, forever(batch), validate=lambda model: {"x": 1.0}, save=saved.append)
+    assert log[-1]["step"] == 1 and log[-1]["x"] == 1.0 and saved == [run]
 
 
-def test_a_checkpoint_is_three_files_of_data_and_gives_the_same_model(tmp_path, batch, tokenizer):
-    run = fresh()
-    run.update(batch)
-    save_checkpoint(tmp_path / "run", run.model, tokenizer, {"step": 1})
-    assert sorted(os.listdir(tmp_path)) == ["run"]
-    names = ["model.json", "model.safetensors", "tokenizer.json"]
-    assert sorted(os.listdir(tmp_path / "run")) == names
-    model, same, about = load_checkpoint(tmp_path / "run")
-    run.model.eval()
-    assert not model.training
-    assert torch.equal(
-        model(batch.source, batch.target_in), run.model(batch.source, batch.target_in)
+def test_a_stopped_run_is_saved_without_a_look(batch):
+    run, saved = fresh(steps=100, log_every=10), []
+    log = train(
+        run,
+        forever(batch),
+        validate=lambda model: pytest.fail("there is no time for that"),
+        save=lambda run: saved.append(run.step),
+        stop=lambda: run.step == 5,
     )
-    assert about == {"step": 1}
-    assert same.encode("a small text") == tokenizer.encode("a small text")
-    assert count_parameters(model) == count_parameters(run.model)
+    assert saved == [5] and log == [] and run.since.steps == 5
 
 
-def test_saving_again_replaces_the_checkpoint(tmp_path, tokenizer):
-    run = fresh()
-    for step in (1, 2):
-        save_checkpoint(tmp_path / "run", run.model, tokenizer, {"step": step})
-    assert load_checkpoint(tmp_path / "run")[2] == {"step": 2}
-    assert os.listdir(tmp_path) == ["run"]
+def test_too_few_batches_are_said(batch):
+    with pytest.raises(ValueError, match="ended before the run did"):
+        train(fresh(), [batch])
 
 
-def test_a_save_that_fails_leaves_the_last_checkpoint(tmp_path, tokenizer):
-    run = fresh()
-    save_checkpoint(tmp_path / "run", run.model, tokenizer, {"step": 1})
-    with pytest.raises(TypeError):
-        save_checkpoint(tmp_path / "run", run.model, tokenizer, {"step": object()})
-    assert load_checkpoint(tmp_path / "run")[2] == {"step": 1}
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_after_the_step_and_a_second_one_at_once(number):
+    handler = signal.getsignal(number)
+    with Interrupt() as stop:
+        assert not stop()
+        os.kill(os.getpid(), number)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+            signal.sigtimedwait([], 1)  # it arrives here at the latest
+    assert signal.getsignal(number) is handler
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "model.json", "tokenizer.json"])
-def test_a_missing_file_is_named(tmp_path, tokenizer, name):
-    save_checkpoint(tmp_path / "run", fresh().model, tokenizer)
-    (tmp_path / "run" / name).unlink()
-    with pytest.raises(CheckpointError, match=f"{name} is missing"):
-        load_checkpoint(tmp_path / "run")
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "model.json", "tokenizer.json"])
-def test_a_truncated_file_is_one_sentence(tmp_path, tokenizer, name):
-    save_checkpoint(tmp_path / "run", fresh().model, tokenizer)
-    file = tmp_path / "run" / name
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(CheckpointError) as error:
-        load_checkpoint(tmp_path / "run")
-    assert "\n" not in str(error.value)
-    assert str(tmp_path / "run") in str(error.value)
-
-
-def test_weights_of_another_model_are_refused(tmp_path, tokenizer):
-    save_checkpoint(tmp_path / "run", fresh().model, tokenizer)
-    file = tmp_path / "run" / "model.json"
-    description = json.loads(file.read_text())
-    description["model"]["d_ff"] = 64
-    file.write_text(json.dumps(description))
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        load_checkpoint(tmp_path / "run")
-
-
-def test_a_tokenizer_of_another_model_is_refused(tmp_path, tokenizer):
-    save_checkpoint(tmp_path / "run", fresh().model, tokenizer)
-    Tokenizer.train(["another text"], 262).save(tmp_path / "run" / "tokenizer.json")
-    with pytest.raises(CheckpointError, match="do not belong together"):
-        load_checkpoint(tmp_path / "run")
+def test_learning_goes_on_over_epochs():
+    run = fresh(smoothing=0.0, steps=60, log_every=30, scale=2.0)
+    log = train(run, stream(PAIRS, tokens=8, seed=1))
+    assert math.isfinite(log[-1]["loss"]) and log[-1]["loss"] < log[0]["loss"]

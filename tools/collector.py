@@ -68,6 +68,8 @@ class ChapterFile(IPyNbFile):
         self.failed = False
         self.started = time.monotonic()
         self.fingerprint = ""
+        self.shown: list[str | None] = []  # the display_id of each picture or value of a cell
+        self.updates: dict[str, Any] = {}  # display_id -> what took the place of that output
 
     @property
     def reference_path(self) -> Path:
@@ -110,6 +112,17 @@ class ChapterFile(IPyNbFile):
         super().setup()
         reply = self.kernel.kc.kernel_info(reply=True, timeout=30)
         self.nb.metadata["language_info"] = reply["content"]["language_info"]
+
+    def get_kernel_message(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The next message; notes which output it shows or, as nbval does not, shows anew."""
+        message: dict[str, Any] = super().get_kernel_message(*args, **kwargs)
+        kind, content = message["msg_type"], message["content"]
+        name = content.get("transient", {}).get("display_id")
+        if kind in ("display_data", "execute_result"):
+            self.shown.append(name)
+        elif kind == "update_display_data":
+            self.updates[name] = content["data"]
+        return message
 
     def complete(self) -> bool:
         """Whether every cell has been executed, and has passed."""
@@ -178,9 +191,13 @@ class ChapterCell(IPyNbCell):
         """Puts the outputs of this run into the chapter, as a notebook holds them."""
         self.cell.execution_count = self.cell_num + 1
         self.cell.outputs = coalesce_streams(self.test_outputs or [])
+        shown = iter(self.chapter.shown)
         for output in self.cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = self.cell.execution_count
+            if "data" in output and (name := next(shown, None)) in self.chapter.updates:
+                output.data = nbformat.from_dict(self.chapter.updates[name])
+        self.chapter.shown, self.chapter.updates = [], {}
         self.chapter.done += 1
 
     def compare_outputs(self, test: Any, ref: Any, skip_compare: Any = None) -> bool:

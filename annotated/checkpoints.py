@@ -1,0 +1,202 @@
+# Tangled from chapters/5-2-training.md: change it there, then run `make tangle`.
+"""Checkpoints: models on disk, and runs that can be taken up again (Section 5.2)."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from annotated.tokenizer import Tokenizer
+from annotated.training import Run, Since, TrainingConfig
+from annotated.transformer import Transformer, TransformerConfig
+from annotated.words import load_tokenizer
+
+MODEL_FILES = ["model.safetensors", "model.json", "tokenizer.json"]
+RUN_FILES = [*MODEL_FILES, "optimizer.safetensors", "run.json"]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be written or read: one sentence that says why."""
+
+
+@contextmanager
+def all_or_nothing(folder: Path) -> Iterator[Path]:
+    """A folder to write files into; it gets its name when they are whole and on the disk."""
+    if folder.exists():
+        raise CheckpointError(f"{folder} exists already: name another folder, or remove it")
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        for file in part.iterdir():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+        part.rename(folder)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(
+            f"{folder} cannot be written ({reason}): what was saved before is untouched"
+        ) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_model(
+    folder: Path, model: Transformer, tokenizer: Tokenizer, about: dict[str, Any]
+) -> None:
+    """The three files of a model."""
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    description = {"model": asdict(model.config), "about": about}
+    (folder / "model.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+    tokenizer.save(folder / "tokenizer.json")
+
+
+def save_checkpoint(
+    folder: Path | str,
+    model: Transformer,
+    tokenizer: Tokenizer,
+    about: dict[str, Any] | None = None,
+) -> None:
+    """Write a model into a new folder, all or nothing.
+
+    about: whatever of the run shall be kept (data, scores): anything that JSON can hold.
+    Raises CheckpointError where the folder exists or cannot be written.
+    """
+    with all_or_nothing(Path(folder)) as part:
+        write_model(part, model, tokenizer, about or {})
+
+
+def steps_in(folder: Path) -> list[Path]:
+    """The checkpoints of a run's folder, the oldest first."""
+    return sorted(folder.glob("step-" + 8 * "[0-9]"))  # and nobody's copies of them
+
+
+def complete(folder: Path | str, names: list[str] = MODEL_FILES) -> Path:
+    """The newest checkpoint of a run's folder, or the folder itself; CheckpointError where none."""
+    place = [Path(folder), *steps_in(Path(folder))][-1]
+    for name in names:
+        if not (place / name).is_file():
+            kind = "run to go on with" if names == RUN_FILES else "model"
+            raise CheckpointError(f"{place} holds no {kind}: {name} is missing")
+    return place
+
+
+@contextmanager
+def readable(place: Path) -> Iterator[None]:
+    """Turns whatever goes wrong in reading into one sentence."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:  # each library has kinds of its own; here all mean the same
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise CheckpointError(f"the checkpoint in {place} cannot be read: {reason}") from None
+
+
+def load_checkpoint(
+    folder: Path | str,
+    device: torch.device | str = "cpu",
+    read: Callable[[Path], Tokenizer] = load_tokenizer,
+) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
+    """The model in evaluation mode, its tokenizer, and what was kept of its run.
+
+    `folder` is a checkpoint's, or a run's: then its newest. `read` is how to read the tokenizer's
+    file, where that takes more than the file. Raises CheckpointError where a file is missing,
+    damaged, or belongs to another model.
+    """
+    place = complete(folder)
+    with readable(place):
+        description = json.loads((place / "model.json").read_text(encoding="utf-8"))
+        model = Transformer(TransformerConfig(**description["model"]))
+        model.load_state_dict(load_file(place / "model.safetensors"))
+        tokenizer = read(place / "tokenizer.json")
+    if len(tokenizer) != model.config.vocab_size:
+        raise CheckpointError(
+            f"the tokenizer in {place} has {len(tokenizer)} tokens, its model "
+            f"{model.config.vocab_size}: they do not belong together"
+        )
+    return model.to(device).eval(), tokenizer, description["about"]
+
+
+def optimizer_tensors(run: Run) -> dict[str, Tensor]:
+    """Adam's averages and step counts, by the names of the weights that they belong to."""
+    names = [name for name, _ in run.model.named_parameters()]
+    state = run.optimizer.state_dict()["state"]
+    return {
+        f"{key}.{names[index]}": value.contiguous()
+        for index, kept in state.items()
+        for key, value in kept.items()
+    }
+
+
+def restore_optimizer(run: Run, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave; ValueError where that was another model's."""
+    weights = dict(run.model.named_parameters())
+    shapes = {f"exp_avg.{name}": weight.shape for name, weight in weights.items()}
+    found = {name: value.shape for name, value in tensors.items() if name in shapes}
+    if tensors and (found != shapes or len(tensors) != 3 * len(weights)):
+        raise ValueError("optimizer.safetensors belongs to another model")
+    names = enumerate(weights if tensors else [])  # no state yet where every step overflowed
+    keys = "step", "exp_avg", "exp_avg_sq"
+    state = {index: {key: tensors[f"{key}.{name}"] for key in keys} for index, name in names}
+    groups = run.optimizer.state_dict()["param_groups"]  # as this machine has them
+    run.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def save_run(
+    folder: Path | str, run: Run, tokenizer: Tokenizer, about: dict[str, Any], keep: int = 5
+) -> Path:
+    """Write everything that a run needs to go on into `folder`/step-N; returns that path.
+
+    The newest `keep` checkpoints stay, older ones go. Raises CheckpointError where it cannot be
+    written, FloatingPointError where a weight is not finite; earlier checkpoints are untouched.
+    """
+    if not all(weight.isfinite().all() for weight in run.model.parameters()):
+        raise FloatingPointError(f"weights are no finite numbers after step {run.step}")
+    place = Path(folder) / f"step-{run.step:08}"
+    facts = {"training": asdict(run.config), "step": run.step, "seconds": run.seconds}
+    facts |= {"since": asdict(run.since), "scaler": run.scaler.state_dict(), "log": run.log}
+    facts |= {"products": torch.get_float32_matmul_precision()}
+    with all_or_nothing(place) as part:
+        write_model(part, run.model, tokenizer, about)
+        save_file(optimizer_tensors(run), part / "optimizer.safetensors")
+        (part / "run.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    for old in steps_in(Path(folder))[:-keep]:
+        shutil.rmtree(old)
+    return place
+
+
+def resume(
+    folder: Path | str, device: torch.device | str = "cpu"
+) -> tuple[Run, Tokenizer, dict[str, Any]]:
+    """The run in `folder` as it was at its newest checkpoint, its tokenizer, what was kept of it.
+
+    Sets how float32 products are computed as it was then, so that the run goes on bit for bit.
+    """
+    place = complete(folder, RUN_FILES)
+    model, tokenizer, about = load_checkpoint(place, device)
+    with readable(place):
+        facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
+        torch.set_float32_matmul_precision(facts["products"])
+        run = Run(model, TrainingConfig(**facts["training"]))
+        restore_optimizer(run, load_file(place / "optimizer.safetensors", str(device)))
+        run.scaler.load_state_dict(facts["scaler"])
+        run.step, run.seconds, run.log = facts["step"], facts["seconds"], facts["log"]
+        run.since = Since(**facts["since"])
+    return run, tokenizer, about
+
+
+def count_parameters(model: nn.Module) -> int:
+    """The number of weights, each shared matrix once."""
+    return sum(weight.numel() for weight in model.parameters())

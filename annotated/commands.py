@@ -1,0 +1,395 @@
+"""What the commands do: data, train, translate, evaluate."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain, count, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from annotated import workers
+from annotated.batching import batches, stream
+from annotated.checkpoints import count_parameters, load_checkpoint, resume, save_run
+from annotated.corpora import Corpus
+from annotated.evaluation import bleu, translate
+from annotated.live import Log, Terminal
+from annotated.material import (
+    UserError,
+    corpus_asked,
+    corpus_name,
+    corpus_of,
+    files_named,
+    home,
+    is_shared,
+    say,
+    set_asked,
+    short_pairs,
+    test_sets,
+    training_pairs,
+    vocabulary,
+)
+from annotated.products import choose_products
+from annotated.record import commit, fingerprint, write_record
+from annotated.tokenizer import Tokenizer
+from annotated.training import Interrupt, Run, TrainingConfig, train, validation_loss
+from annotated.transformer import PRESETS, Transformer, TransformerConfig
+
+RUNS = Path("runs")
+FROM_ZERO = {"pad", "attention_bias", "norm_first"}  # fields of a model that may be 0 or False
+EXTRA = 50  # tokens that a translation may have beyond its source
+RECIPES = {  # what suits each corpus on two cores; every value can be set by an option
+    "toy": (
+        TransformerConfig(2000, 2, 128, 256, heads=4, dropout=0.0, norm_first=True),
+        TrainingConfig(
+            768, steps=2000, warmup=100, scale=0.5, smoothing=0.0, log_every=25, validate_every=250
+        ),
+    ),
+    "multi30k": (
+        TransformerConfig(6000, layers=3, d_model=128, d_ff=512, heads=4),
+        TrainingConfig(2048, steps=20_000, warmup=500, scale=0.7, validate_every=500),
+    ),
+    "tatoeba": (
+        TransformerConfig(8000, layers=3, d_model=256, d_ff=1024, heads=4),
+        TrainingConfig(2048, steps=40_000, warmup=1000, scale=0.7),
+    ),
+    "wmt14": (PRESETS["base"], TrainingConfig()),
+    "files": (
+        TransformerConfig(8000, layers=3, d_model=256, d_ff=1024, heads=4),
+        TrainingConfig(4096, steps=40_000, warmup=1000, scale=0.7),
+    ),
+}
+
+
+def device_of(options: argparse.Namespace) -> torch.device:
+    """The device that is asked for."""
+    present = torch.cuda.is_available()
+    if options.device == "auto":
+        return torch.device("cuda" if present else "cpu")
+    if options.device not in ("cpu", "cuda"):
+        raise UserError(f"--device is cpu or cuda, not {options.device}")
+    if options.device == "cuda" and not present:
+        raise UserError("--device cuda: PyTorch finds no CUDA device here; leave the option out")
+    return torch.device(options.device)
+
+
+def override(config: Any, options: argparse.Namespace) -> Any:
+    """The configuration with every field that an option sets."""
+    given = {field.name: getattr(options, field.name, None) for field in fields(config)}
+    return replace(config, **{name: value for name, value in given.items() if value is not None})
+
+
+def configure(options: argparse.Namespace) -> tuple[TransformerConfig, TrainingConfig]:
+    """The two configurations of a run: the corpus's recipe or a preset, then the options."""
+    model, training = RECIPES[corpus_name(options)]
+    if preset := getattr(options, "preset", None):
+        model = replace(PRESETS[preset], vocab_size=model.vocab_size)
+    return override(model, options), override(training, options)
+
+
+def sides(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """The sources and the targets of some pairs."""
+    return [source for source, _ in pairs], [target for _, target in pairs]
+
+
+# annotated data
+
+
+def run_data(options: argparse.Namespace) -> None:
+    """annotated data"""
+    model, config = configure(options)
+    corpus = corpus_asked(options)
+    for name, pairs in corpus.splits.items():
+        number = len(pairs) if isinstance(pairs, list) else sum(1 for _ in pairs)
+        print(f"{name:18} {number:>10,} pairs", flush=True)
+    for source, target in islice(corpus.splits["train"], 3):
+        print(f"  {corpus.source}: {source}\n  {corpus.target}: {target}", flush=True)
+    if is_shared(corpus):
+        kind = model.vocab_size, bool(options.lowercase)
+        place, tokenizer = home(corpus, *kind), vocabulary(corpus, *kind)
+        encoded = training_pairs(corpus, tokenizer, place, config.longest())
+        print(f"{len(encoded):,} training pairs are encoded in {place}: annotated train uses them")
+
+
+# annotated train
+
+
+@dataclass
+class Trial:
+    """A run with all that surrounds it."""
+
+    run: Run
+    corpus: Corpus
+    tokenizer: Tokenizer
+    folder: Path
+    about: dict[str, Any]  # kept with each checkpoint: the data, the command
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """annotated train; the exit status is that of the signal that stopped it, else 0."""
+    at_commit = commit()
+    device = workers.join(device_of(options))
+    try:
+        trial = take_up(options, device) if options.resume else begin(options, device)
+        if at_commit not in (commits := trial.about.setdefault("commits", [])):
+            commits.append(at_commit)  # the code of every sitting
+        size = count_parameters(trial.run.model)
+        say(f"{size:,} parameters on {device}; the run goes to {trial.folder}")
+        if stopped_by := fit(trial):
+            again = ["annotated train --resume", str(trial.folder)]
+            again += ["--record", str(options.record)] if options.record else []
+            say(f"stopped at step {trial.run.step:,}; to go on: {' '.join(again)}")
+            return 128 + stopped_by  # as shells count: 130 for Ctrl-C, 143 for SIGTERM
+        if options.record and workers.rank() == 0:
+            record(options.record, trial)
+        say(f"done: the model is in {trial.folder}; annotated translate --model {trial.folder}")
+        return 0
+    finally:
+        workers.leave()
+
+
+def begin(options: argparse.Namespace, device: torch.device) -> Trial:
+    """A new run, as the options say."""
+    model_config, config = configure(options)
+    check(model_config, config)
+    corpus = corpus_asked(options)
+    folder = new_folder(options, corpus)
+    workers.wait()  # until all have found the same folder to be free
+    tokenizer = vocabulary(corpus, model_config.vocab_size, bool(options.lowercase))
+    if device.type == "cpu" and config.precision == "fp32":
+        say(f"float32 products: {choose_products()}, by a measurement")
+    torch.manual_seed(config.seed)
+    model = Transformer(replace(model_config, vocab_size=len(tokenizer)))
+    about = {
+        "data": corpus.name,
+        "pair": f"{corpus.source}-{corpus.target}",
+        "files": [str(file.resolve()) for file in files_named(options)],
+        "sums": held_out_sums(corpus),
+        "vocab_size": model_config.vocab_size,  # as asked for: there may be fewer tokens
+        "lowercase": bool(options.lowercase),
+        "words": options.words,
+    }
+    return Trial(Run(model.to(device), config), corpus, tokenizer, folder, about)
+
+
+def check(model: TransformerConfig, training: TrainingConfig) -> None:
+    """ValueError where no model can have these sizes: before anything takes long."""
+    for field in fields(model):
+        value = getattr(model, field.name)
+        if isinstance(value, int) and value < (0 if field.name in FROM_ZERO else 1):
+            raise UserError(f"--{field.name.replace('_', '-')} must be at least 1, not {value}")
+    longest = training.longest() + EXTRA
+    if model.positions == "learned" and model.max_length < longest:
+        raise UserError(
+            f"translating sentences of {training.longest()} tokens takes {longest} positions: "
+            "raise --max-length or lower --max-tokens"
+        )
+    Transformer(replace(model, vocab_size=1, layers=1))  # its parts know what they cannot be
+
+
+def new_folder(options: argparse.Namespace, corpus: Corpus) -> Path:
+    """Where a run goes: never over an earlier one."""
+    if options.out:
+        if not is_free(options.out):
+            raise UserError(f"--out {options.out} exists already: name a new one, or --resume it")
+        return options.out
+    name = f"{corpus.name}-{corpus.source}-{corpus.target}"
+    folders = (RUNS / x for x in chain([name], (f"{name}-{i}" for i in count(2))))
+    return next(folder for folder in folders if is_free(folder))
+
+
+def is_free(folder: Path) -> bool:
+    """Whether there is nothing, or what a run leaves that ended before its first checkpoint."""
+    if not folder.exists():
+        return True
+    left = ("log.jsonl", "pairs-", ".step-")
+    return folder.is_dir() and all(file.name.startswith(left) for file in folder.iterdir())
+
+
+def held_out_sums(corpus: Corpus) -> dict[str, Any]:
+    """What tells a corpus from another: the fingerprints of all parts that are lists."""
+    lists = {name: pairs for name, pairs in corpus.splits.items() if isinstance(pairs, list)}
+    return fingerprint(replace(corpus, splits=lists))["splits"]
+
+
+CHANGEABLE = {"steps": int, "minutes": float}  # when a run is taken up again
+
+
+def take_up(options: argparse.Namespace, device: torch.device) -> Trial:
+    """The run that --resume names, to go on for as long as it was told or the options say."""
+    folder = options.resume
+    refuse_changes(options)
+    if (folder / "run.json").exists():
+        raise UserError(
+            f"{folder} is one checkpoint: give --resume the run's folder, {folder.parent}, and it "
+            "goes on from the newest in it"
+        )
+    run, tokenizer, about = resume(folder, device)
+    run.config = override(run.config, options)
+    if is_done(run) and not options.record:
+        raise UserError(
+            f"{folder} is done, with {run.step:,} steps in {run.seconds / 60:.1f} minutes: give it "
+            "more with --steps or --minutes"
+        )
+    corpus = corpus_of(about)
+    if held_out_sums(corpus) != about.get("sums"):
+        raise UserError(f"{folder} was trained on other data than {corpus.name} has now")
+    for name in CHANGEABLE:
+        if (value := getattr(options, name)) is not None:
+            about["words"] += [f"--{name}", str(value)]  # the last one counts
+    say(f"going on from step {run.step:,}")
+    return Trial(run, corpus, tokenizer, folder, about)
+
+
+def refuse_changes(options: argparse.Namespace) -> None:
+    """UserError where an option would make another run of the one to be taken up."""
+    free = {*CHANGEABLE, "resume", "record", "device", "command", "run", "words"}
+    for name, value in vars(options).items():
+        if name not in free and value is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')} cannot go with --resume: only --steps, --minutes, "
+                "--record and --device can"
+            )
+
+
+def is_done(run: Run) -> bool:
+    """Whether the run's steps or minutes are up."""
+    minutes = run.config.minutes
+    return run.step >= run.config.steps or (minutes is not None and run.seconds >= 60 * minutes)
+
+
+def fit(trial: Trial) -> int:
+    """Train with a log, a picture of it and checkpoints; the signal that stopped it, or 0."""
+    run = trial.run
+    if is_done(run):
+        return 0
+    shares = shares_of(trial)
+    with Interrupt() as stop:
+        if workers.rank() == 0:
+            lead(trial, shares, stop)
+        else:
+            train(run, shares, stop=stop)
+        stopped = any(workers.agree(stop(), device=run.device))
+    return (stop.signal or signal.SIGTERM) if stopped and not is_done(run) else 0
+
+
+def shares_of(trial: Trial) -> Iterator[Any]:
+    """What this worker reads, from the run's step on."""
+    config, corpus, about = trial.run.config, trial.corpus, trial.about
+    folder = trial.folder
+    if is_shared(corpus):
+        folder = home(corpus, about["vocab_size"], about["lowercase"])
+    return stream(
+        training_pairs(corpus, trial.tokenizer, folder, config.longest()),
+        config.batch_tokens,
+        config.seed,
+        start=trial.run.step,
+        rank=workers.rank(),
+        ranks=workers.count(),
+        micro_batches=config.micro_batches,
+    )
+
+
+def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
+    """What the first worker does: train, and look, save and show for all."""
+    run, tokenizer, config = trial.run, trial.tokenizer, trial.run.config
+    texts, ids = short_pairs(trial.corpus.splits["validation"], tokenizer, config.longest())
+    held_out = list(batches(ids, config.batch_tokens))
+    sources, references = sides(texts)
+
+    def validate(model: Transformer) -> dict[str, float]:
+        score = bleu(translate(model, tokenizer, sources), references)
+        return {"validation_loss": validation_loss(model, held_out), "validation_bleu": score.bleu}
+
+    def save(run: Run) -> None:
+        save_run(trial.folder, run, tokenizer, trial.about)
+
+    log = Log(trial.folder / "log.jsonl", run.log)
+    with Terminal(config.steps, run.step, run.log) as terminal:
+
+        def show(row: dict[str, float]) -> None:
+            log(row)
+            terminal(row)
+
+        train(run, shares, validate, save, show, stop)
+
+
+def record(path: Path, trial: Trial) -> None:
+    """Score every test set once and write the run's record."""
+    run, corpus, commits = trial.run, trial.corpus, trial.about["commits"]
+    scores: dict[str, Any] = {}
+    examples: list[dict[str, str]] = []
+    for name in test_sets(corpus):
+        sources, references = sides(corpus.splits[name])
+        outputs = translate(run.model, trial.tokenizer, sources)
+        scores[name] = asdict(bleu(outputs, references))
+        say(f"{name}: {scores[name]['bleu']:.2f}")
+        if not examples:
+            triples = zip(sources[:10], references, outputs, strict=False)
+            examples = [
+                dict(zip(("source", "reference", "output"), x, strict=True)) for x in triples
+            ]
+    config = {"model": asdict(run.model.config), "training": asdict(run.config)}
+    config["model"]["parameters"] = count_parameters(run.model)
+    write_record(
+        path,
+        trial.about["words"],  # of all sittings together
+        corpus,
+        config,
+        run.seconds,
+        run.log,
+        scores,
+        examples=examples,
+        commit=commits[-1],
+        **({"commits": commits} if len(commits) > 1 else {}),
+    )
+
+
+# annotated translate, annotated evaluate
+
+
+def model_folder(options: argparse.Namespace) -> Path:
+    """The folder of the model that is asked for, or of the newest run."""
+    if options.model:
+        return options.model
+    models = [*RUNS.glob("*/model.json"), *RUNS.glob("*/step-*/model.json")]
+    if not models:
+        raise UserError(
+            "there is no trained model in runs/: run `annotated train` first, or name one "
+            "with --model"
+        )
+    return max(models, key=lambda file: file.stat().st_mtime).parent
+
+
+def lines_of(stream: Any) -> Iterator[str]:
+    """The lines of a binary stream as text, split on newlines only."""
+    for number, line in enumerate(stream, start=1):
+        try:
+            yield line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise UserError(f"line {number} of the input is not UTF-8: {error.reason}") from None
+
+
+def run_translate(options: argparse.Namespace) -> None:
+    """annotated translate"""
+    model, tokenizer, _ = load_checkpoint(model_folder(options), device_of(options))
+    lines = lines_of(sys.stdin.buffer)
+    at_once = 1 if sys.stdin.isatty() else 512
+    while chunk := list(islice(lines, at_once)):
+        for line in translate(model, tokenizer, chunk):
+            print(line)
+        sys.stdout.flush()
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """annotated evaluate"""
+    model, tokenizer, about = load_checkpoint(model_folder(options), device_of(options))
+    name, pairs = set_asked(options, about)
+    sources, references = sides(pairs)
+    outputs = translate(model, tokenizer, sources)
+    if options.output:
+        options.output.write_text("".join(x + "\n" for x in outputs), encoding="utf-8")
+    print(f"{name}: {bleu(outputs, references)}")

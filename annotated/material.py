@@ -1,0 +1,190 @@
+"""What a command works on: the corpus that the options name, its vocabulary, its pairs as ids."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pooch
+
+from annotated import workers
+from annotated.batching import Encoded, encode_pairs, positions
+from annotated.corpora import Corpus, load, load_files, read_pairs
+from annotated.prepared import Prepared, fingerprint, prepare, read_state, sample
+from annotated.tokenizer import Tokenizer
+
+Pairs = list[tuple[str, str]]
+SAMPLE = 500_000  # pairs of a large corpus that the vocabulary is learnt from
+
+
+class UserError(ValueError):
+    """Something that the user can mend: one sentence."""
+
+
+def say(sentence: str) -> None:
+    """Progress goes to standard error, once; standard output is for results."""
+    if workers.rank() == 0:
+        print(sentence, file=sys.stderr, flush=True)
+
+
+# The corpus.
+
+
+def files_named(options: argparse.Namespace) -> list[Path]:
+    """The text files that the options name: none, two, or four with validation files."""
+    sides = [options.source, options.target]
+    valid = [getattr(options, f"valid_{side}", None) for side in ("source", "target")]
+    if not any(sides + valid):
+        return []
+    if not all(sides) or any(valid) != all(valid):
+        raise UserError(
+            "--source and --target go together, and so do --valid-source and --valid-target"
+        )
+    if options.data or options.pair:
+        raise UserError("--source and --target take the place of --data and --pair")
+    return [file for file in sides + valid if file]
+
+
+def corpus_name(options: argparse.Namespace) -> str:
+    """The name of the corpus that the options ask for."""
+    return "files" if files_named(options) else options.data or "toy"
+
+
+def corpus_asked(options: argparse.Namespace) -> Corpus:
+    """The corpus that the options name."""
+    if files := files_named(options):
+        return open_files(files)
+    return load(corpus_name(options), options.pair or "en-de")
+
+
+def corpus_of(about: dict[str, Any]) -> Corpus:
+    """The corpus that a model was trained on, as its checkpoint says."""
+    if files := about.get("files"):
+        return open_files([Path(file) for file in files])
+    return load(about.get("data", "toy"), about.get("pair", "en-de"))
+
+
+def set_asked(options: argparse.Namespace, about: dict[str, Any]) -> tuple[str, Pairs]:
+    """The set to score a model on, with its name: of two files, or of a corpus.
+
+    Where the options name neither, it is of the corpus that the model was trained on.
+    """
+    if files := files_named(options):
+        return f"{files[0]} {files[1]}", read_pairs(files[0], files[1])
+    if options.data or options.pair:
+        trained = about.get("data", "toy"), about.get("pair", "en-de")
+        corpus = load(options.data or trained[0], options.pair or trained[1])
+    else:
+        corpus = corpus_of(about)
+    split = options.split or (test_sets(corpus) or ["validation"])[0]
+    lists = [name for name, pairs in corpus.splits.items() if isinstance(pairs, list)]
+    if split not in lists:
+        raise UserError(f"{corpus.name} has no set {split!r}: it has {', '.join(lists)}")
+    return f"{corpus.name} {split}", corpus.splits[split]
+
+
+def test_sets(corpus: Corpus) -> list[str]:
+    """The names of a corpus's test sets."""
+    return [name for name in corpus.splits if name.startswith("test")]
+
+
+def open_files(files: Sequence[Path]) -> Corpus:
+    """Source and target, and the two of a validation set where they are there, as a corpus."""
+    source, target, *valid = files
+    return load_files(source, target, (valid[0], valid[1]) if valid else None)
+
+
+def is_large(corpus: Corpus) -> bool:
+    """Whether the training part is a stream, to be encoded into files before it is used."""
+    return not isinstance(corpus.splits["train"], list)
+
+
+def is_shared(corpus: Corpus) -> bool:
+    """Whether these files serve all runs: a large corpus that is published."""
+    return is_large(corpus) and corpus.name != "files"
+
+
+# The vocabulary.
+
+
+def learn_vocabulary(corpus: Corpus, vocab_size: int, lowercase: bool) -> Tokenizer:
+    """The vocabulary of both sides; of a large corpus from a sample of its pairs."""
+    pairs: Iterable[tuple[str, str]] = corpus.splits["train"]
+    if is_large(corpus):
+        say(f"choosing {SAMPLE:,} pairs at most to learn the vocabulary from")
+        pairs = sample(pairs, SAMPLE)
+    say(f"learning a vocabulary of {vocab_size:,} tokens")
+    lines = (line for pair in pairs for line in pair)
+    return Tokenizer.train(lines, vocab_size, lowercase=lowercase)
+
+
+def home(corpus: Corpus, vocab_size: int, lowercase: bool) -> Path:
+    """Where a shared corpus is kept, encoded, with its vocabulary: in the user's cache."""
+    name = f"{corpus.name}-{corpus.source}-{corpus.target}-{vocab_size}"
+    return Path(pooch.os_cache("annotated")) / "prepared" / (name + "-lower" * lowercase)
+
+
+def vocabulary(corpus: Corpus, vocab_size: int, lowercase: bool) -> Tokenizer:
+    """A vocabulary learnt from the corpus; a shared one is learnt once and kept."""
+    if not is_shared(corpus):
+        return learn_vocabulary(corpus, vocab_size, lowercase)
+    file = home(corpus, vocab_size, lowercase) / "tokenizer.json"
+    if not file.exists() and workers.rank() == 0:
+        tokenizer = learn_vocabulary(corpus, vocab_size, lowercase)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        tokenizer.save(file)
+    workers.wait()
+    return Tokenizer.load(file)
+
+
+# The pairs.
+
+
+def training_pairs(
+    corpus: Corpus, tokenizer: Tokenizer, folder: Path, longest: int
+) -> Sequence[Encoded]:
+    """The training pairs as ids: in memory, or of a large corpus in files below `folder`.
+
+    Pairs with a side of more than `longest` tokens are left out, and counted on standard error.
+    """
+    pairs = corpus.splits["train"]
+    if isinstance(pairs, list):
+        encoded: Sequence[Encoded] = encode_pairs(pairs, tokenizer, longest)
+        say_left_out(len(pairs) - len(encoded), len(pairs), longest)
+        return encoded
+    place = folder / f"pairs-{longest}"
+    if workers.rank() == 0 and not (is_shared(corpus) and is_prepared(place, tokenizer)):
+        say(f"encoding {corpus.name} into {place}; stopped, it goes on next time")
+        prepare(pairs, tokenizer, place, longest)
+    workers.wait()
+    prepared = Prepared(place)
+    say_left_out(prepared.state.left_out, prepared.state.read, longest)
+    return prepared
+
+
+def is_prepared(place: Path, tokenizer: Tokenizer) -> bool:
+    """Whether `prepare` has finished there, with this vocabulary."""
+    state = read_state(place)
+    return state is not None and state.finished and state.tokenizer == fingerprint(tokenizer)
+
+
+def short_pairs(
+    pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer, longest: int
+) -> tuple[list[tuple[str, str]], list[Encoded]]:
+    """The validation pairs that are not too long, as texts and as ids."""
+    encoded = encode_pairs(pairs, tokenizer)
+    kept = [i for i, ids in enumerate(encoded) if positions(ids) <= longest]
+    say_left_out(len(pairs) - len(kept), len(pairs), longest, "validation pairs")
+    return [pairs[i] for i in kept], [encoded[i] for i in kept]
+
+
+def say_left_out(left: int, count: int, longest: int, what: str = "training pairs") -> None:
+    """Tell how many pairs were too long, if any; UserError where all were."""
+    if left == count:
+        raise UserError(
+            f"none of {count:,} {what} has {longest} tokens or less: raise --max-tokens or "
+            "--batch-tokens"
+        )
+    if left:
+        say(f"{left:,} of {count:,} {what} have more than {longest} tokens: left out")

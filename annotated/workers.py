@@ -1,0 +1,70 @@
+# Tangled from chapters/5-2-training.md: change it there, then run `make tangle`.
+"""The workers of a run: processes that torchrun starts, each with a part of every step."""
+
+import os
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+PATIENCE = timedelta(hours=3)  # while the first worker encodes a large corpus, others wait
+
+
+class WorkerError(ValueError):
+    """Workers that cannot find each other: one sentence."""
+
+
+def count() -> int:
+    """How many workers there are; 1 where nobody started more."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This worker's number, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def join(device: torch.device) -> torch.device:
+    """Meet the other workers, if torchrun started this process; returns this worker's device.
+
+    Gloo connects CPUs, NCCL connects GPUs. Raises WorkerError where they cannot be reached.
+    """
+    if "RANK" not in os.environ:
+        return device
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise WorkerError(f"the workers cannot find each other: {reason}") from None
+    return device
+
+
+def leave() -> None:
+    """Part from the other workers, at the end of a run."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def wait() -> None:
+    """Go on when all workers have come this far."""
+    if count() > 1:
+        dist.barrier()
+
+
+def total(value: Tensor) -> Tensor:
+    """The sum of every worker's value: a scalar that all of them get."""
+    if count() > 1:
+        dist.all_reduce(value)
+    return value
+
+
+def agree(*flags: bool, device: torch.device | str = "cpu") -> list[bool]:
+    """For each flag whether any worker raised it, so that all do the same."""
+    raised = torch.tensor(flags, dtype=torch.int32, device=device)
+    if count() > 1:
+        dist.all_reduce(raised, dist.ReduceOp.MAX)
+    return [bool(flag) for flag in raised.tolist()]
