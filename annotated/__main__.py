@@ -278,6 +278,11 @@ def main(words: Sequence[str] | None = None) -> int:
             "annotated: the GPU's memory is full: take a step in more --micro-batches, or a "
             "smaller --batch-tokens"
         )
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        reason = str(error).strip().split("\n")[0]
+        say(f"annotated: torch.compile does not work here ({reason}): leave --compile out")
     return 2
 
 

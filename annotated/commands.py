@@ -198,7 +198,7 @@ def new_folder(options: argparse.Namespace, corpus: Corpus) -> Path:
         return options.out
     name = f"{corpus.name}-{corpus.source}-{corpus.target}"
     folders = (RUNS / x for x in chain([name], (f"{name}-{i}" for i in count(2))))
-    return next(folder for folder in folders if is_free(folder))
+    return next(folder for folder in folders if not folder.exists())
 
 
 def is_free(folder: Path) -> bool:
@@ -215,7 +215,7 @@ def held_out_sums(corpus: Corpus) -> dict[str, Any]:
     return fingerprint(replace(corpus, splits=lists))["splits"]
 
 
-CHANGEABLE = {"steps": int, "minutes": float}  # when a run is taken up again
+CHANGEABLE = ("steps", "minutes")  # when a run is taken up again
 
 
 def take_up(options: argparse.Namespace, device: torch.device) -> Trial:

@@ -150,6 +150,13 @@ def test_a_run_that_ended_before_its_first_checkpoint_is_begun_again(tmp_path):
     assert [row["step"] for row in read_log(tmp_path / "mine/log.jsonl")] == [2, 3]
 
 
+def test_a_run_that_was_given_no_folder_keeps_off_one_that_may_just_have_begun(tmp_path):
+    (tmp_path / "runs/toy-en-de").mkdir(parents=True)
+    (tmp_path / "runs/toy-en-de/log.jsonl").write_text("")
+    assert main(["train", *TINY.split()]) == 0
+    assert sorted(os.listdir("runs")) == ["toy-en-de", "toy-en-de-2"]
+
+
 def test_options_are_fields_of_the_configurations(trained, tmp_path):
     run = resume(tmp_path / "runs/toy-en-de")[0]
     assert run.model.config.d_ff == 16 and run.model.config.heads == 2
@@ -538,6 +545,28 @@ def test_a_full_gpu_is_one_sentence(monkeypatch, capsys):
     monkeypatch.setattr(commands, "train", full)
     assert main(["train", *TINY.split()]) == 2
     assert "more --micro-batches" in last_line(capsys)
+
+
+def test_a_compiler_that_is_not_there_is_one_sentence(monkeypatch, capsys):
+    from torch._dynamo.exc import TorchDynamoException
+
+    def missing(*args):
+        raise TorchDynamoException("no C++ compiler\nand so on")
+
+    monkeypatch.setattr(commands, "train", missing)
+    assert main(["train", *TINY.split()]) == 2
+    assert "no C++ compiler" in (line := last_line(capsys)) and "leave --compile out" in line
+
+
+def test_other_errors_are_not_hidden(monkeypatch):
+    """A mistake of ours shows where it is."""
+
+    def wrong(*args):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(commands, "train", wrong)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        main(["train", *TINY.split()])
 
 
 def test_a_file_that_cannot_be_written_is_named(trained, capsys):
