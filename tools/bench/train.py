@@ -25,7 +25,7 @@ from tools.bench.measure import (
 
 Batches = list[list[Encoded]]
 SEED = 1
-WARM = 3  # steps before the clock runs
+WARM = 2  # steps before the clock runs
 MEMORY_STEPS = 3
 PRECISIONS = ["highest", "high", "medium"]
 AGAINST = "torch.nn.Transformer, highest"  # the row that the reach speaks of
