@@ -25,7 +25,7 @@ from tools.bench.measure import (
 
 Batches = list[list[Encoded]]
 SEED = 1
-WARM = 2  # steps before the clock runs
+WARM = 1  # steps before the clock runs
 MEMORY_STEPS = 3
 PRECISIONS = ["highest", "high", "medium"]
 AGAINST = "torch.nn.Transformer, highest"  # the row that the reach speaks of
@@ -150,8 +150,8 @@ def described(amount: Amount) -> dict[str, str]:
     """The two workloads in words."""
     return {
         "random": f"batches of {amount.sentences} sentences in random order",
-        "like length": f"batches of at most {work.budget(amount.sentences)} padded positions a "
-        "side, as annotated.batching.plan makes them of the same sentences",
+        "like length": f"batches of at most {work.budget(amount.sentences)} tokens a side, padding "
+        "not counted, as annotated.batching.plan makes them of the same sentences",
     }
 
 

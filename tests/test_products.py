@@ -1,0 +1,123 @@
+"""annotated.products: what is measured, what is chosen, and that the choice is set."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from annotated import products
+from annotated.products import ERROR, GAIN, SETTINGS, best_setting, choose_products, try_products
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    """Whatever a test chooses, the next one begins as this one did."""
+    before = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+def machine(monkeypatch, **settings):
+    """A machine on which settings take (seconds, error); those not named are like the default."""
+    calls = []
+
+    def tried(setting):
+        calls.append(setting)
+        torch.set_float32_matmul_precision(setting)
+        return settings.get(setting, (1.0, 2e-7))
+
+    monkeypatch.setattr(products, "try_products", tried)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("settings", "choice"),
+    [
+        ({}, "highest"),
+        ({"medium": (0.45, 4e-7)}, "medium"),  # fast and exact
+        ({"high": (0.45, 2e-7)}, "high"),
+        ({"high": (0.6, 2e-7), "medium": (0.5, 2e-7)}, "medium"),
+        ({"medium": (0.1, 2e-3)}, "highest"),  # fast, but coarse
+        ({"high": (0.5, 2e-7), "medium": (0.1, 2e-3)}, "high"),
+        ({"medium": (0.9, 2e-7)}, "highest"),  # hardly faster
+        ({"high": (2.0, 2e-7), "medium": (2.0, 1e-7)}, "highest"),
+        ({"medium": (0.1, math.nan)}, "highest"),
+        ({"medium": (0.1, math.inf)}, "highest"),
+    ],
+)
+def test_the_fastest_that_is_exact_enough_is_chosen_and_set(monkeypatch, settings, choice):
+    machine(monkeypatch, **settings)
+    for start in SETTINGS:
+        torch.set_float32_matmul_precision(start)
+        assert choose_products() == choice
+        assert torch.get_float32_matmul_precision() == choice
+
+
+def test_the_limits_are_those_that_are_said():
+    equal = dict.fromkeys(SETTINGS, 1.0)
+    assert best_setting(equal | {"medium": 1 / GAIN}, equal) == "medium"
+    assert best_setting(equal | {"medium": 1.01 / GAIN}, equal) == "highest"
+    assert best_setting(equal | {"medium": 0.1}, equal | {"medium": ERROR}) == "medium"
+    assert best_setting(equal | {"medium": 0.1}, equal | {"medium": 1.01 * ERROR}) == "highest"
+
+
+def test_settings_take_turns(monkeypatch):
+    calls = machine(monkeypatch)
+    choose_products(tries=3)
+    assert calls == list(SETTINGS) * 3
+
+
+def test_a_disturbed_try_counts_neither_for_speed_nor_against_it(monkeypatch):
+    """The fastest try counts, whatever the others took."""
+    times = iter([9.0, 9.0, 9.0, 1.0, 1.0, 0.4])
+    monkeypatch.setattr(products, "try_products", lambda setting: (next(times), 2e-7))
+    assert choose_products(tries=2) == "medium"
+
+
+def test_the_largest_error_counts(monkeypatch):
+    errors = iter([2e-7, 2e-7, 2e-7, 2e-7, 2e-7, 2e-3])
+    seconds = {"highest": 1.0, "high": 1.0, "medium": 0.1}
+    monkeypatch.setattr(products, "try_products", lambda name: (seconds[name], next(errors)))
+    assert choose_products(tries=2) == "highest"
+
+
+def test_a_try_measures_the_product_under_its_setting(monkeypatch):
+    """The setting is on while the product is computed, and its rounding shows in the error."""
+    seconds, plain = try_products("highest")
+    assert seconds > 0 and 0 < plain < 1e-6
+    assert torch.get_float32_matmul_precision() == "highest"
+
+    true_product = torch.Tensor.__matmul__
+
+    def rounding(left, right):
+        if left.dtype == torch.float32 and torch.get_float32_matmul_precision() == "medium":
+            left, right = left.bfloat16().float(), right.bfloat16().float()
+        return true_product(left, right)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounding)
+    assert try_products("highest")[1] == plain
+    assert try_products("medium")[1] > 1000 * plain
+
+
+def test_the_error_is_that_against_numpy_in_double_precision():
+    torch.set_float32_matmul_precision("highest")
+    drawn = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(n, 64, generator=drawn) for n in (32, 64))
+    exact = left.numpy().astype(np.float64) @ right.numpy().astype(np.float64)
+    expected = np.linalg.norm((left @ right).numpy() - exact) / np.linalg.norm(exact)
+    assert try_products("highest", rows=32, width=64)[1] == pytest.approx(expected, rel=1e-6)
+
+
+def test_nobody_elses_random_numbers_move():
+    torch.manual_seed(3)
+    expected = torch.rand(5)
+    torch.manual_seed(3)
+    choose_products(tries=1)
+    assert torch.rand(5).equal(expected)
+
+
+def test_the_chosen_products_are_as_exact_as_the_defaults():
+    choice = choose_products()
+    assert torch.get_float32_matmul_precision() == choice
+    assert try_products(choice)[1] <= ERROR * try_products("highest")[1]
