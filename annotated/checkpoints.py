@@ -79,7 +79,8 @@ def save_checkpoint(
 
 def steps_in(folder: Path) -> list[Path]:
     """The checkpoints of a run's folder, the oldest first."""
-    return sorted(folder.glob("step-" + 8 * "[0-9]"))  # and nobody's copies of them
+    # eight digits and no more: not "step-00000040 copy"
+    return sorted(folder.glob("step-" + 8 * "[0-9]"))
 
 
 def complete(folder: Path | str, names: list[str] = MODEL_FILES) -> Path:

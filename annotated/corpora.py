@@ -1,4 +1,4 @@
-# Tangled from chapters/5-1-data.md: change it there, then run `make tangle`.
+# Tangled from chapters/5-1-corpora.md: change it there, then run `make tangle`.
 """Parallel corpora: pairs of sentences that mean the same in two languages (Section 5.1)."""
 
 import gzip

@@ -119,7 +119,7 @@ class Objective(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The smoothed loss in nats, summed over all tokens of batch.target_out.
 
-        A batch of pads alone has the loss 0, and gradients of 0 for all weights.
+        A batch with nothing to predict has the loss 0, and gradients of 0 for all weights.
         """
         model, pad = self.model, self.model.config.pad
         rows, columns = Packing(batch.target_in, pad), Packing(batch.source, pad)

@@ -72,7 +72,7 @@ def wrap(objective: nn.Module, compiled: bool) -> nn.Module:
         objective.compile(dynamic=True)
     if workers.count() == 1:
         return objective
-    with warnings.catch_warnings():  # the newest version has another name for what older ones need
+    with warnings.catch_warnings():  # newer versions call broadcast_buffers forward_sync_buffers
         warnings.simplefilter("ignore", FutureWarning)
         # no buffers: a table of sinusoids may have grown on one worker only
         return DistributedDataParallel(objective, broadcast_buffers=False)
@@ -204,12 +204,17 @@ def train(
     """
     config, clock = run.config, Clock()
     limit = math.inf if config.minutes is None else 60 * config.minutes
+
+    def is_over() -> bool:
+        return run.step >= config.steps or run.seconds >= limit
+
+    if any(workers.agree(is_over(), device=run.device)):  # a finished run takes no step
+        return run.log
     for share in shares:
         loss, seconds = run.update(share), clock.lap()
         run.seconds += seconds
         run.since.add(loss, share.tokens, seconds)
-        done = run.step >= config.steps or run.seconds >= limit
-        done, stopped = workers.agree(done, stop(), device=run.device)
+        done, stopped = workers.agree(is_over(), stop(), device=run.device)
         look = done or run.step % config.validate_every == 0
         row = {"step": run.step, "seconds": run.seconds, "loss": loss}
         if look or run.step % config.log_every == 0:

@@ -236,6 +236,12 @@ def test_a_stopped_run_is_saved_without_a_look(batch):
     assert saved == [5] and log == [] and run.since.steps == 5
 
 
+def test_a_finished_run_takes_no_step(batch):
+    run = fresh(steps=3, log_every=1)
+    train(run, forever(batch))
+    assert train(run, forever(batch), save=pytest.fail) is run.log and run.step == 3
+
+
 def test_too_few_batches_are_said(batch):
     with pytest.raises(ValueError, match="ended before the run did"):
         train(fresh(), [batch])
