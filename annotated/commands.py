@@ -103,15 +103,17 @@ def run_data(options: argparse.Namespace) -> None:
     model, config = configure(options)
     corpus = corpus_asked(options)
     for name, pairs in corpus.splits.items():
-        number = len(pairs) if isinstance(pairs, list) else sum(1 for _ in pairs)
-        print(f"{name:18} {number:>10,} pairs", flush=True)
+        if isinstance(pairs, list) or not is_shared(corpus):  # below, encoding counts the others
+            number = sum(1 for _ in pairs)
+            print(f"{name:18} {number:>10,} pairs", flush=True)
     for source, target in islice(corpus.splits["train"], 3):
         print(f"  {corpus.source}: {source}\n  {corpus.target}: {target}", flush=True)
     if is_shared(corpus):
         kind = model.vocab_size, bool(options.lowercase)
         place, tokenizer = home(corpus, *kind), vocabulary(corpus, *kind)
         encoded = training_pairs(corpus, tokenizer, place, config.longest())
-        print(f"{len(encoded):,} training pairs are encoded in {place}: annotated train uses them")
+        print(f"{'train':18} {len(encoded):>10,} pairs")
+        say(f"the training pairs are encoded in {place}: annotated train uses them")
 
 
 # annotated train
@@ -229,7 +231,7 @@ def take_up(options: argparse.Namespace, device: torch.device) -> Trial:
         )
     run, tokenizer, about = resume(folder, device)
     run.config = override(run.config, options)
-    if is_done(run) and not options.record:
+    if run.is_over() and not options.record:
         raise UserError(
             f"{folder} is done, with {run.step:,} steps in {run.seconds / 60:.1f} minutes: give it "
             "more with --steps or --minutes"
@@ -255,16 +257,10 @@ def refuse_changes(options: argparse.Namespace) -> None:
             )
 
 
-def is_done(run: Run) -> bool:
-    """Whether the run's steps or minutes are up."""
-    minutes = run.config.minutes
-    return run.step >= run.config.steps or (minutes is not None and run.seconds >= 60 * minutes)
-
-
 def fit(trial: Trial) -> int:
     """Train with a log, a picture of it and checkpoints; the signal that stopped it, or 0."""
     run = trial.run
-    if is_done(run):
+    if run.is_over():
         return 0
     shares = shares_of(trial)
     with Interrupt() as stop:
@@ -273,7 +269,7 @@ def fit(trial: Trial) -> int:
         else:
             train(run, shares, stop=stop)
         stopped = any(workers.agree(stop(), device=run.device))
-    return (stop.signal or signal.SIGTERM) if stopped and not is_done(run) else 0
+    return (stop.signal or signal.SIGTERM) if stopped and not run.is_over() else 0
 
 
 def shares_of(trial: Trial) -> Iterator[Any]:

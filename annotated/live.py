@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TextIO
 
 from tqdm import tqdm
@@ -223,12 +222,7 @@ class Terminal:
                     desc=words, bar_format="{desc}", file=self.file, position=place, leave=True
                 )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Leave the last state on the screen, and the cursor under it."""
         for line in [self.bar, *self.lines.values()]:
             line.close()
@@ -283,12 +277,7 @@ class Notebook:
         now = time.perf_counter()
         self.next = now + max(1.0, (now - began) / self.SHARE)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Draw what has come since the last drawing."""
         if self.drawn < len(self.rows):
             self.draw()

@@ -157,6 +157,13 @@ class Run:
         dtype = PRECISIONS[self.config.precision]
         return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
 
+    def is_over(self) -> bool:
+        """Whether its steps or its minutes are up."""
+        minutes = self.config.minutes
+        return self.step >= self.config.steps or (
+            minutes is not None and self.seconds >= 60 * minutes
+        )
+
     def rate(self) -> float:
         """The learning rate of the step that was taken last (equation 3)."""
         d_model = self.model.config.d_model
@@ -203,18 +210,13 @@ def train(
     when the loop is stopped; `show` gets a row after every step.
     """
     config, clock = run.config, Clock()
-    limit = math.inf if config.minutes is None else 60 * config.minutes
-
-    def is_over() -> bool:
-        return run.step >= config.steps or run.seconds >= limit
-
-    if any(workers.agree(is_over(), device=run.device)):  # a finished run takes no step
+    if any(workers.agree(run.is_over(), device=run.device)):  # a finished run takes no step
         return run.log
     for share in shares:
         loss, seconds = run.update(share), clock.lap()
         run.seconds += seconds
         run.since.add(loss, share.tokens, seconds)
-        done, stopped = workers.agree(is_over(), stop(), device=run.device)
+        done, stopped = workers.agree(run.is_over(), stop(), device=run.device)
         look = done or run.step % config.validate_every == 0
         row = {"step": run.step, "seconds": run.seconds, "loss": loss}
         if look or run.step % config.log_every == 0:

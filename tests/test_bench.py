@@ -219,7 +219,7 @@ class Fake:
 def test_contenders_run_in_turn_each_in_its_precision_and_in_ours():
     fake, pair = Fake(), ([3], [3])
     pair_of = [fake.contender("a", "medium"), fake.contender("b", "highest")]
-    rows = measure.race(pair_of, [[pair], [pair] * 2], warm=1)
+    rows = measure.race(measure.entries(pair_of), [[pair], [pair] * 2], warm=1)
     turn = [("a", "medium"), ("b", "highest"), ("a", "highest"), ("b", "medium")]
     assert fake.log == [(*who, size) for size in (2, 1, 2) for who in turn]
     assert [row.label for row in rows] == [", ".join(who) for who in turn]
@@ -317,16 +317,6 @@ def test_the_last_rung_is_the_package_and_each_before_lacks_one_thing(monkeypatc
     if torch.__version__ >= "2.4":  # before, there is none on a CPU
         assert [is_fused for is_fused, _ in fused.values()] == [False] * 4 + [True] * 3
     assert torch.get_float32_matmul_precision() == "highest"
-
-
-def test_rungs_climb_in_turn_and_only_measured_steps_count(monkeypatch):
-    fake, pair = Fake(), ([3], [3])
-    rungs = [fake.contender("a", "highest"), fake.contender("b", "medium")]
-    monkeypatch.setattr(ladder, "WARM", 1)
-    rows = ladder.climb(rungs, [[pair], [pair] * 2])
-    turn = [("a", "highest"), ("b", "medium")]
-    assert fake.log == [(*who, size) for size in (2, 1, 2) for who in turn]
-    assert [len(row.seconds) for row in rows] == [2, 2]
 
 
 def test_gains_are_over_the_first_rung_and_over_the_one_before():

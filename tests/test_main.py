@@ -240,8 +240,9 @@ def test_data_prepares_what_train_takes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Stream, "begun", 0)
     kind = ["--vocab-size", "5000", "--max-tokens", "40", "--lowercase"]
     assert main(["data", "wmt14", *kind]) == 0
-    out, begun = capsys.readouterr().out, Stream.begun
-    assert "train" in out and "200 training pairs are encoded in" in out
+    (out, err), begun = capsys.readouterr(), Stream.begun
+    assert re.search(r"train +200 pairs", out) and "training pairs are encoded in" in err
+    assert begun == 3  # three examples, a sample for the vocabulary, the pairs: not to count them
     tiny = TINY.replace("--vocab-size 300", "").split()
     assert main(["train", "--data", "wmt14", *tiny, *kind, "--out", "mine"]) == 0
     assert load_checkpoint("mine")[0].config.vocab_size < 1000

@@ -26,7 +26,7 @@ from annotated.record import commit
 from annotated.transformer import Transformer, TransformerConfig
 from tools.bench import report, work
 from tools.bench.contenders import CONTENDERS, SMOOTHING, Contender
-from tools.bench.measure import Entry, build, in_fresh_process, longer, peak_memory, precision
+from tools.bench.measure import Entry, build, in_fresh_process, peak_memory, precision, race
 from tools.bench.train import (
     MEMORY_STEPS,
     QUICK,
@@ -128,7 +128,7 @@ def run(options: argparse.Namespace) -> None:
         rungs = [built(name, chosen, config) for name in RUNGS]
         for kind, batches in workloads(pairs, amount).items():
             report.say(f"{size}, {kind}: time")
-            rows = climb(rungs, batches)
+            rows = race([Entry(each, each.precision, []) for each in rungs], batches, WARM)
             curve += steps((size, kind), batches, rows)
             report.say(f"{size}, {kind}: memory")
             memory = memory_of(config, chosen, batches)
@@ -154,19 +154,6 @@ def run(options: argparse.Namespace) -> None:
             curve=curve,
             scores={"products": chosen, "table": table},
         )
-
-
-def climb(rungs: Sequence[Contender], batches: Batches) -> list[Entry]:
-    """Each rung in turn on each batch, as `measure.race` lets contenders run, but each once."""
-    rows = [Entry(each, each.precision, []) for each in rungs]
-    first = max(batches, key=lambda batch: len(batch) * max(map(longer, batch)))
-    warm = [first, *batches][:WARM]
-    for batch in [*warm, *batches]:
-        for row in rows:
-            row.seconds.append(row.take(row.contender.prepare(batch)))
-    for row in rows:
-        del row.seconds[: len(warm)]
-    return rows
 
 
 def memory_of(config: TransformerConfig, chosen: str, batches: Batches) -> dict[str, int]:

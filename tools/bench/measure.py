@@ -87,15 +87,12 @@ def entries(contenders: Sequence[Contender]) -> list[Entry]:
     return own + more
 
 
-def race(
-    contenders: Sequence[Contender], batches: Sequence[Sequence[Encoded]], warm: int
-) -> list[Entry]:
-    """Each contender in turn on each batch, A B C A B C; the seconds of each step in the entries.
+def race(rows: list[Entry], batches: Sequence[Sequence[Encoded]], warm: int) -> list[Entry]:
+    """Each row's contender in turn on each batch, A B C A B C; returns the rows, with its seconds.
 
     Before that every one takes `warm` steps: the first on the largest batch, so that memory is
     fetched before the clock runs.
     """
-    rows = entries(contenders)
     first = max(batches, key=lambda batch: len(batch) * max(map(longer, batch)))
     for batch in [first, *batches][:warm]:
         for row in rows:

@@ -16,6 +16,7 @@ from tools.bench.contenders import available
 from tools.bench.measure import (
     Entry,
     build,
+    entries,
     in_fresh_process,
     peak_memory,
     product_flops,
@@ -143,7 +144,9 @@ def races(
     """The contenders of one size in turn on each workload; and the parameters of each."""
     contenders = [build(name, config) for name in names]
     parameters = {each.name: each.parameters for each in contenders}
-    return {name: race(contenders, batches, WARM) for name, batches in every.items()}, parameters
+    return {
+        name: race(entries(contenders), batches, WARM) for name, batches in every.items()
+    }, parameters
 
 
 def described(amount: Amount) -> dict[str, str]:
