@@ -46,6 +46,7 @@ HELP = {
     "seed": "of the start, the batches and the dropout",
     "log_every": "steps between two rows of the log",
     "validate_every": "steps between two looks at the validation set, each with a checkpoint",
+    "keep": "checkpoints that stay, the newest: to average (Section 6.1)",
 }
 
 

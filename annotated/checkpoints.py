@@ -155,12 +155,10 @@ def restore_optimizer(run: Run, tensors: dict[str, Tensor]) -> None:
     run.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def save_run(
-    folder: Path | str, run: Run, tokenizer: Tokenizer, about: dict[str, Any], keep: int = 5
-) -> Path:
+def save_run(folder: Path | str, run: Run, tokenizer: Tokenizer, about: dict[str, Any]) -> Path:
     """Write everything that a run needs to go on into `folder`/step-N; returns that path.
 
-    The newest `keep` checkpoints stay, older ones go. Raises CheckpointError where it cannot be
+    The newest `run.config.keep` stay, older ones go. Raises CheckpointError where it cannot be
     written, FloatingPointError where a weight is not finite; earlier checkpoints are untouched.
     """
     if not all(weight.isfinite().all() for weight in run.model.parameters()):
@@ -173,7 +171,7 @@ def save_run(
         write_model(part, run.model, tokenizer, about)
         save_file(optimizer_tensors(run), part / "optimizer.safetensors")
         (part / "run.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    for old in steps_in(Path(folder))[:-keep]:
+    for old in steps_in(Path(folder))[: -run.config.keep]:
         shutil.rmtree(old)
     return place
 

@@ -43,10 +43,11 @@ class TrainingConfig:
     seed: int = 1  # of the start, the batches and the dropout
     log_every: int = 100  # steps between two rows of the log
     validate_every: int = 1000  # steps between two looks at the validation set
+    keep: int = 5  # checkpoints that stay, the newest: to go on from, and to average
 
     def __post_init__(self) -> None:
         counts = "batch_tokens", "max_tokens", "micro_batches", "steps", "warmup"
-        for name in [*counts, "log_every", "validate_every"]:
+        for name in [*counts, "log_every", "validate_every", "keep"]:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.smoothing < 1:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -209,9 +210,10 @@ def test_a_run_has_a_folder_for_each_step_that_is_kept(tmp_path, tokenizer):
 
 def test_the_newest_checkpoints_stay_and_the_newest_is_taken(tmp_path, tokenizer):
     run = fresh()
+    run.config = replace(run.config, keep=3)
     for share in islice(stream(PAIRS, TOKENS, seed=1), 12):
         run.update(share)
-        save_run(tmp_path, run, tokenizer, {"step": run.step}, keep=3)
+        save_run(tmp_path, run, tokenizer, {"step": run.step})
         assert [int(place.name[5:]) for place in steps_in(tmp_path)] == [
             step for step in range(run.step - 2, run.step + 1) if step > 0
         ]
@@ -224,8 +226,9 @@ def test_other_files_of_a_run_s_folder_stay(tmp_path, tokenizer):
     (tmp_path / "pairs").mkdir()
     save_run(tmp_path, stepped(), tokenizer, {"step": 1})
     (tmp_path / "step-00000001").rename(tmp_path / "step-00000001-good")
-    save_run(tmp_path, stepped(), tokenizer, {}, keep=1)
-    save_run(tmp_path, stepped(2), tokenizer, {}, keep=1)
+    for run in (stepped(), stepped(2)):
+        run.config = replace(run.config, keep=1)
+        save_run(tmp_path, run, tokenizer, {})
     assert sorted(os.listdir(tmp_path)) == [
         *("log.jsonl", "pairs", "step-00000001-good", "step-00000002")
     ]
