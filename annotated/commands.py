@@ -15,7 +15,8 @@ from annotated import workers
 from annotated.batching import batches, stream
 from annotated.checkpoints import count_parameters, load_checkpoint, resume, save_run
 from annotated.corpora import Corpus
-from annotated.evaluation import bleu, translate
+from annotated.decoding import translate
+from annotated.evaluation import bleu
 from annotated.live import Log, Terminal
 from annotated.material import (
     UserError,

@@ -1,13 +1,15 @@
 # Tangled from chapters/6-1-translation.md: change it there, then run `make tangle`.
 """Greedy decoding, with keys and values kept from token to token (Section 6.1)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from annotated.tokenizer import BOS, EOS, PAD
+from annotated.batching import pad
+from annotated.tokenizer import BOS, EOS, PAD, Tokenizer
 from annotated.transformer import DecoderLayer, Transformer
 
 
@@ -81,3 +83,25 @@ def greedy(model: Transformer, source: Tensor, extra: int = 50) -> Tensor:
         written.append(token)
         ended = ended | (token == EOS) | (len(written) >= limit)
     return torch.stack(written, 1)  # (B, T)
+
+
+def translate(
+    model: Transformer, tokenizer: Tokenizer, sentences: Sequence[str], batch_tokens: int = 4096
+) -> list[str]:
+    """One translation for each sentence, in order; a blank sentence gives an empty one.
+
+    batch_tokens bounds the padded source positions that are translated together.
+    """
+    encoded = [[*tokenizer.encode(sentence.strip()), EOS] for sentence in sentences]
+    order = [i for i, ids in enumerate(encoded) if len(ids) > 1]
+    order.sort(key=lambda i: len(encoded[i]))
+    device = next(model.parameters()).device
+    translations = [""] * len(sentences)
+    while order:
+        count = max(1, batch_tokens // len(encoded[order[-1]]))  # the longest is last
+        group, order = order[-count:], order[:-count]
+        written = greedy(model, pad([encoded[i] for i in group]).to(device))  # (B, T)
+        for i, ids in zip(group, written.tolist(), strict=True):
+            text = tokenizer.decode(x for x in ids if x not in (EOS, PAD))
+            translations[i] = text.replace("\n", " ")  # one line stays one line
+    return translations

@@ -1,5 +1,5 @@
-# Tangled from chapters/6-1-translation.md: change it there, then run `make tangle`.
-"""Translating text with a trained model, and scoring the result with BLEU (Section 6.1)."""
+# Tangled from chapters/6-1-scores.md: change it there, then run `make tangle`.
+"""How good translations are: BLEU, chrF, and the mean of several checkpoints (Section 6.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,33 +7,6 @@ from dataclasses import dataclass
 import sacrebleu
 import torch
 from torch import Tensor
-
-from annotated.batching import pad
-from annotated.decoding import greedy
-from annotated.tokenizer import EOS, PAD, Tokenizer
-from annotated.transformer import Transformer
-
-
-def translate(
-    model: Transformer, tokenizer: Tokenizer, sentences: Sequence[str], batch_tokens: int = 4096
-) -> list[str]:
-    """One translation for each sentence, in order; a blank sentence gives an empty one.
-
-    batch_tokens bounds the padded source positions that are translated together.
-    """
-    encoded = [[*tokenizer.encode(sentence.strip()), EOS] for sentence in sentences]
-    order = [i for i, ids in enumerate(encoded) if len(ids) > 1]
-    order.sort(key=lambda i: len(encoded[i]))
-    device = next(model.parameters()).device
-    translations = [""] * len(sentences)
-    while order:
-        count = max(1, batch_tokens // len(encoded[order[-1]]))  # the longest is last
-        group, order = order[-count:], order[:-count]
-        written = greedy(model, pad([encoded[i] for i in group]).to(device))  # (B, T)
-        for i, ids in zip(group, written.tolist(), strict=True):
-            text = tokenizer.decode(x for x in ids if x not in (EOS, PAD))
-            translations[i] = text.replace("\n", " ")  # one line stays one line
-    return translations
 
 
 @dataclass(frozen=True)

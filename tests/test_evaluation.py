@@ -4,7 +4,8 @@ import pytest
 import sacrebleu
 import torch
 
-from annotated.evaluation import average, bleu, translate
+from annotated.decoding import translate
+from annotated.evaluation import average, bleu
 from annotated.tokenizer import Tokenizer
 from annotated.transformer import Transformer, TransformerConfig
 

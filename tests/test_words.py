@@ -27,7 +27,8 @@ from torch.utils.data import DataLoader
 from annotated import toy
 from annotated.batching import collate, encode_pairs, stream
 from annotated.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
-from annotated.evaluation import bleu, translate
+from annotated.decoding import translate
+from annotated.evaluation import bleu
 from annotated.tokenizer import BOS, EOS, PAD, Tokenizer, TokenizerError
 from annotated.training import Run, TrainingConfig, train
 from annotated.transformer import Transformer, TransformerConfig
