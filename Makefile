@@ -40,12 +40,13 @@ reference: .venv/ready ## tests/reference/*.json from the chapters as they are: 
 notebooks: .venv/ready ## the chapters for Colab, in _build/notebooks
 	$(PY) tools/notebooks.py
 
-bench: .venv/ready ## speed beside torch.nn.Transformer and Marian, in results/ (an hour)
+bench: .venv/ready ## speed beside torch.nn.Transformer, Marian, CTranslate2, in results/ (an hour)
 	$(PY) -m pip install --disable-pip-version-check --quiet -c requirements.txt \
 		-r requirements-bench.txt
 	$(PY) -m tools.bench train --record results/bench-training.json
 	$(PY) -m tools.bench ladder --record results/bench-ladder.json
 	$(PY) -m tools.bench growth --record results/bench-growth.json
+	$(PY) -m tools.bench decode --record results/bench-decoding.json
 
 serve: .venv/ready ## the built book on http://127.0.0.1:8000
 	$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
