@@ -1,4 +1,4 @@
-"""The command line: annotated data | train | translate | evaluate."""
+"""The command line: annotated data | train | average | translate | evaluate."""
 
 import argparse
 import os
@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 import torch
 
-from annotated import __version__, commands
+from annotated import __version__, commands, translating
 from annotated.corpora import CORPORA
+from annotated.decoding import SearchConfig
 from annotated.material import say
 from annotated.training import PRECISIONS, TrainingConfig
 from annotated.transformer import PRESETS, TransformerConfig
@@ -47,6 +48,11 @@ HELP = {
     "log_every": "steps between two rows of the log",
     "validate_every": "steps between two looks at the validation set, each with a checkpoint",
     "keep": "checkpoints that stay, the newest: to average (Section 6.1)",
+    "beam": f"hypotheses at a time; 1 is greedy (default: {SearchConfig.beam}; Section 6.1)",
+    "alpha": "how much the score forgives length; 0 is not at all "
+    f"(default: {SearchConfig.alpha}; Section 6.1)",
+    "extra": "tokens that a translation may have beyond its source "
+    f"(default: {SearchConfig.extra}; Section 6.1)",
 }
 
 
@@ -95,12 +101,13 @@ def parser() -> argparse.ArgumentParser:
         prog="annotated",
         description="The Transformer of 'Attention Is All You Need', as the book builds it.",
         epilog="Begin with: annotated train --data toy, "
-        "then: echo 'The dog sleeps.' | annotated translate",
+        "then: echo 'The dog sleeps.' | annotated translate --model runs/toy-en-de",
     )
     top.add_argument("--version", action="version", version=f"annotated {__version__}")
     verbs = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_data_command(verbs)
     add_train_command(verbs)
+    add_average_command(verbs)
     add_translate_command(verbs)
     add_evaluate_command(verbs)
     return top
@@ -157,36 +164,74 @@ def add_train_command(verbs: Any) -> None:
     training.set_defaults(run=commands.run_train)
 
 
+def add_average_command(verbs: Any) -> None:
+    """annotated average"""
+    averaging = verbs.add_parser(
+        "average",
+        usage="annotated average FOLDER --out FOLDER [--last K] [--half]",
+        help="the mean of a run's last checkpoints, as a model",
+        description="Write the mean of the last checkpoints of a run as a model of its own "
+        "(Section 6.1). Train with --keep to have enough of them.",
+    )
+    averaging.add_argument("folder", type=Path, metavar="FOLDER", help="the run's folder")
+    averaging.add_argument(
+        "--out", type=Path, metavar="FOLDER", required=True, help="where the model goes"
+    )
+    averaging.add_argument(
+        "--last", type=int, default=5, metavar="K", help="how many checkpoints (default: 5)"
+    )
+    averaging.add_argument(
+        "--half", action="store_true", help="keep the weights in float16: half the size"
+    )
+    averaging.set_defaults(run=translating.run_average)
+
+
 def add_translate_command(verbs: Any) -> None:
     """annotated translate"""
-    translating = verbs.add_parser(
+    command = verbs.add_parser(
         "translate",
         help="translate standard input, a line for each line",
-        description="Translate: a line on standard output for each line on standard input.",
+        description="Translate: a line on standard output for each line on standard input. A line "
+        "of more tokens than training saw is translated in pieces.",
     )
-    add_model(translating)
-    add_device(translating)
-    translating.set_defaults(run=commands.run_translate)
+    add_model(command)
+    command.add_argument(
+        "--n-best",
+        type=int,
+        metavar="N",
+        help="write the N best of each line, as: line number, tab, score, tab, text",
+    )
+    add_search(command)
+    command.set_defaults(run=translating.run_translate)
 
 
 def add_evaluate_command(verbs: Any) -> None:
     """annotated evaluate"""
-    evaluating = verbs.add_parser(
+    command = verbs.add_parser(
         "evaluate",
         usage="annotated evaluate [--model FOLDER] [--split NAME] [options]",
-        help="score a model on a test set with BLEU",
-        description="Translate a test set and print its BLEU, with the signature of the score.",
+        help="score a model on a test set",
+        description="Translate a test set and print its scores, each with a signature that says "
+        "how it was counted: BLEU and chrF by sacreBLEU, and BLEU as papers on Multi30k count it.",
     )
-    add_model(evaluating)
-    evaluating.add_argument(
-        "--split", metavar="NAME", help="the set to score (default: the first test set)"
+    add_model(command)
+    command.add_argument(
+        "--split",
+        metavar="NAME",
+        help="the set to score, or all test sets: all (default: the first test set)",
     )
-    evaluating.add_argument(
-        "--output", type=Path, metavar="FILE", help="write the translations to FILE"
+    command.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="write the translations to NAME.hypotheses.txt in FOLDER, and NAME.references.txt",
     )
-    add_corpus(evaluating, default="what the model was trained on")
-    add_device(evaluating)
-    evaluating.set_defaults(run=commands.run_evaluate)
+    command.add_argument(
+        "--record", type=Path, metavar="FILE", help="write all that is known of the model to FILE"
+    )
+    add_corpus(command, default="what the model was trained on")
+    add_search(command)
+    command.set_defaults(run=translating.run_evaluate)
 
 
 def add_corpus(command: Any, positional: bool = False, default: str = "toy") -> None:
@@ -230,12 +275,22 @@ def add_lowercase(command: Any) -> None:
 
 
 def add_model(command: Any) -> None:
-    """--model."""
+    """--model and --device."""
     command.add_argument(
         "--model",
         type=Path,
         metavar="FOLDER",
-        help="a run's folder, or one checkpoint's (default: the newest in runs/)",
+        help="a run's folder, or one checkpoint's (default: the model that comes with the package)",
+    )
+    add_device(command)
+
+
+def add_search(command: Any) -> None:
+    """The options of the beam search, and --int8."""
+    group = command.add_argument_group("the search")
+    add_fields(group, SearchConfig)
+    group.add_argument(
+        "--int8", action="store_true", help="weights of 8 bits, on the CPU (Section 6.1)"
     )
 
 
@@ -244,6 +299,13 @@ def add_device(command: Any) -> None:
     command.add_argument(
         "--device", default="auto", metavar="NAME", help="cpu or cuda (default: cuda if present)"
     )
+
+
+def smaller(command: str) -> str:
+    """What makes a command take less memory."""
+    if command == "train":
+        return "take a step in more --micro-batches, or a smaller --batch-tokens"
+    return "take a smaller --beam, or fewer tokens with --extra"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -275,11 +337,11 @@ def main(words: Sequence[str] | None = None) -> int:
             "longer --warmup"
         )
     except torch.cuda.OutOfMemoryError:
-        say(
-            "annotated: the GPU's memory is full: take a step in more --micro-batches, or a "
-            "smaller --batch-tokens"
-        )
+        say(f"annotated: the GPU's memory is full: {smaller(options.command)}")
     except RuntimeError as error:
+        if "DefaultCPUAllocator" in str(error):
+            say(f"annotated: the memory is full: {smaller(options.command)}")
+            return 2
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         reason = str(error).strip().split("\n")[0]

@@ -1,9 +1,8 @@
-"""What the commands do: data, train, translate, evaluate."""
+"""What the commands do that make a model: data, train."""
 
 import argparse
 import signal
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, count, islice
 from pathlib import Path
@@ -13,9 +12,9 @@ import torch
 
 from annotated import workers
 from annotated.batching import batches, stream
-from annotated.checkpoints import count_parameters, load_checkpoint, resume, save_run
+from annotated.checkpoints import count_parameters, resume, save_run
 from annotated.corpora import Corpus
-from annotated.decoding import translate
+from annotated.decoding import SearchConfig, translate
 from annotated.evaluation import bleu
 from annotated.live import Log, Terminal
 from annotated.material import (
@@ -23,25 +22,27 @@ from annotated.material import (
     corpus_asked,
     corpus_name,
     corpus_of,
+    device_of,
     files_named,
     home,
     is_shared,
+    override,
     say,
-    set_asked,
     short_pairs,
+    sides,
     test_sets,
     training_pairs,
     vocabulary,
 )
 from annotated.products import choose_products
-from annotated.record import commit, fingerprint, write_record
+from annotated.record import commit, config_of, entry, fingerprint, write_record
 from annotated.tokenizer import Tokenizer
 from annotated.training import Interrupt, Run, TrainingConfig, train, validation_loss
 from annotated.transformer import PRESETS, Transformer, TransformerConfig
+from annotated.translating import results
 
 RUNS = Path("runs")
 FROM_ZERO = {"pad", "attention_bias", "norm_first"}  # fields of a model that may be 0 or False
-EXTRA = 50  # tokens that a translation may have beyond its source
 RECIPES = {  # what suits each corpus on two cores; every value can be set by an option
     "toy": (
         TransformerConfig(2000, 2, 128, 256, heads=4, dropout=0.0, norm_first=True),
@@ -65,35 +66,12 @@ RECIPES = {  # what suits each corpus on two cores; every value can be set by an
 }
 
 
-def device_of(options: argparse.Namespace) -> torch.device:
-    """The device that is asked for."""
-    present = torch.cuda.is_available()
-    if options.device == "auto":
-        return torch.device("cuda" if present else "cpu")
-    if options.device not in ("cpu", "cuda"):
-        raise UserError(f"--device is cpu or cuda, not {options.device}")
-    if options.device == "cuda" and not present:
-        raise UserError("--device cuda: PyTorch finds no CUDA device here; leave the option out")
-    return torch.device(options.device)
-
-
-def override(config: Any, options: argparse.Namespace) -> Any:
-    """The configuration with every field that an option sets."""
-    given = {field.name: getattr(options, field.name, None) for field in fields(config)}
-    return replace(config, **{name: value for name, value in given.items() if value is not None})
-
-
 def configure(options: argparse.Namespace) -> tuple[TransformerConfig, TrainingConfig]:
     """The two configurations of a run: the corpus's recipe or a preset, then the options."""
     model, training = RECIPES[corpus_name(options)]
     if preset := getattr(options, "preset", None):
         model = replace(PRESETS[preset], vocab_size=model.vocab_size)
     return override(model, options), override(training, options)
-
-
-def sides(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    """The sources and the targets of some pairs."""
-    return [source for source, _ in pairs], [target for _, target in pairs]
 
 
 # annotated data
@@ -184,7 +162,7 @@ def check(model: TransformerConfig, training: TrainingConfig) -> None:
         value = getattr(model, field.name)
         if isinstance(value, int) and value < (0 if field.name in FROM_ZERO else 1):
             raise UserError(f"--{field.name.replace('_', '-')} must be at least 1, not {value}")
-    longest = training.longest() + EXTRA
+    longest = training.longest() + SearchConfig.extra
     if model.positions == "learned" and model.max_length < longest:
         raise UserError(
             f"translating sentences of {training.longest()} tokens takes {longest} positions: "
@@ -298,8 +276,9 @@ def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
     sources, references = sides(texts)
 
     def validate(model: Transformer) -> dict[str, float]:
-        score = bleu(translate(model, tokenizer, sources), references)
-        return {"validation_loss": validation_loss(model, held_out), "validation_bleu": score.bleu}
+        outputs = translate(model, tokenizer, sources, SearchConfig(beam=1))  # greedy: for speed
+        score = bleu(outputs, references).value
+        return {"validation_loss": validation_loss(model, held_out), "validation_bleu": score}
 
     def save(run: Run) -> None:
         save_run(trial.folder, run, tokenizer, trial.about)
@@ -317,76 +296,19 @@ def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
 def record(path: Path, trial: Trial) -> None:
     """Score every test set once and write the run's record."""
     run, corpus, commits = trial.run, trial.corpus, trial.about["commits"]
-    scores: dict[str, Any] = {}
-    examples: list[dict[str, str]] = []
-    for name in test_sets(corpus):
-        sources, references = sides(corpus.splits[name])
-        outputs = translate(run.model, trial.tokenizer, sources)
-        scores[name] = asdict(bleu(outputs, references))
-        say(f"{name}: {scores[name]['bleu']:.2f}")
-        if not examples:
-            triples = zip(sources[:10], references, outputs, strict=False)
-            examples = [
-                dict(zip(("source", "reference", "output"), x, strict=True)) for x in triples
-            ]
-    config = {"model": asdict(run.model.config), "training": asdict(run.config)}
-    config["model"]["parameters"] = count_parameters(run.model)
+    search = SearchConfig()
+    found = list(results(run.model, trial.tokenizer, corpus, test_sets(corpus), search))
+    for result in found:
+        say(f"{result.name}: {result.scores['bleu']}")
     write_record(
         path,
         trial.about["words"],  # of all sittings together
         corpus,
-        config,
+        config_of(run.model, asdict(run.config), search),
         run.seconds,
         run.log,
-        scores,
-        examples=examples,
+        {result.name: entry(result.scores) for result in found},
+        examples=found[0].examples() if found else [],
         commit=commits[-1],
         **({"commits": commits} if len(commits) > 1 else {}),
     )
-
-
-# annotated translate, annotated evaluate
-
-
-def model_folder(options: argparse.Namespace) -> Path:
-    """The folder of the model that is asked for, or of the newest run."""
-    if options.model:
-        return options.model
-    models = [*RUNS.glob("*/model.json"), *RUNS.glob("*/step-*/model.json")]
-    if not models:
-        raise UserError(
-            "there is no trained model in runs/: run `annotated train` first, or name one "
-            "with --model"
-        )
-    return max(models, key=lambda file: file.stat().st_mtime).parent
-
-
-def lines_of(stream: Any) -> Iterator[str]:
-    """The lines of a binary stream as text, split on newlines only."""
-    for number, line in enumerate(stream, start=1):
-        try:
-            yield line.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise UserError(f"line {number} of the input is not UTF-8: {error.reason}") from None
-
-
-def run_translate(options: argparse.Namespace) -> None:
-    """annotated translate"""
-    model, tokenizer, _ = load_checkpoint(model_folder(options), device_of(options))
-    lines = lines_of(sys.stdin.buffer)
-    at_once = 1 if sys.stdin.isatty() else 512
-    while chunk := list(islice(lines, at_once)):
-        for line in translate(model, tokenizer, chunk):
-            print(line)
-        sys.stdout.flush()
-
-
-def run_evaluate(options: argparse.Namespace) -> None:
-    """annotated evaluate"""
-    model, tokenizer, about = load_checkpoint(model_folder(options), device_of(options))
-    name, pairs = set_asked(options, about)
-    sources, references = sides(pairs)
-    outputs = translate(model, tokenizer, sources)
-    if options.output:
-        options.output.write_text("".join(x + "\n" for x in outputs), encoding="utf-8")
-    print(f"{name}: {bleu(outputs, references)}")

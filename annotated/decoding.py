@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from annotated.attention import MultiHeadAttention
 from annotated.batching import pad
 from annotated.tokenizer import BOS, EOS, PAD, Tokenizer
 from annotated.transformer import DecoderLayer, Transformer
@@ -18,8 +20,8 @@ from annotated.transformer import DecoderLayer, Transformer
 class LayerCache:
     """The keys and values that one decoder layer has computed so far."""
 
-    memory: tuple[Tensor, Tensor]  # of the source: (B, H, S, K), (B, H, S, K')
-    room: int  # how many entries will be written, at most
+    memory: tuple[Tensor, ...]  # of the source: (B, H, S, K), (B, H, S, K')
+    room: int  # entries that will be written, at most
     past: tuple[Tensor, ...] = ()  # of what is written: (B, H, room, K), (B, H, room, K')
     length: int = 0  # entries written
 
@@ -30,7 +32,7 @@ class LayerCache:
         start, self.length = self.length, self.length + new[0].size(2)
         for kept, x in zip(self.past, new, strict=True):
             kept[:, :, start : self.length] = x
-        return [kept[:, :, : self.length] for kept in self.past]  # (B, H, length, K or K')
+        return [kept[:, :, : self.length] for kept in self.past]  # (B, H, length, K), ...
 
     def select(self, rows: Tensor) -> None:
         """Keep these rows (n,) of the batch, in ascending order."""
@@ -40,20 +42,34 @@ class LayerCache:
         self.past = tuple(kept[: len(rows)] for kept in self.past)
 
 
+def read(
+    heads: MultiHeadAttention, x: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+) -> Tensor:
+    """`MultiHeadAttention.attend`: x (B, k, D), keys and values (B, H, n, K) -> (B, k, D)"""
+    query = heads.split(heads.query(x))  # (B, H, k, K)
+    found = F.scaled_dot_product_attention(query, key, value, mask)  # (B, H, k, K')
+    return heads.output(heads.merge(found))
+
+
 def layer_step(
-    layer: DecoderLayer, x: Tensor, cache: LayerCache, seen: Tensor | None, memory_mask: Tensor
+    layer: DecoderLayer,
+    x: Tensor,
+    cache: LayerCache,
+    seen: Tensor | None,
+    memory_mask: Tensor | None,
 ) -> Tensor:
     """The newest positions x (B, k, D) through one decoder layer -> (B, k, D).
 
-    seen (B, 1, k, length) says which entries of the cache each of the k looks back at; None: all.
+    seen (B, 1, k, length): which entries of the cache each of the k looks back at. None: all.
     """
 
     def look_back(x: Tensor) -> Tensor:
         key, value = cache.extend(*layer.self_attention.keys_values(x))
-        return layer.self_attention.attend(x, key, value, seen)
+        return read(layer.self_attention, x, key, value, seen)
 
     def look_across(x: Tensor) -> Tensor:
-        return layer.cross_attention.attend(x, *cache.memory, memory_mask)
+        key, value = cache.memory
+        return read(layer.cross_attention, x, key, value, memory_mask)
 
     return layer.connect(x, look_back, look_across)
 
@@ -65,41 +81,49 @@ class Decoding:
         """source (B, S) of ids is encoded here, once; there is room for S + extra tokens."""
         self.model = model
         self.layers: list[Any] = list(model.decoder.layers)  # of DecoderLayer
-        memory, self.memory_mask = model.encode(source)  # (B, S, D), (B, 1, 1, S)
+        memory, mask = model.encode(source)  # (B, S, D), (B, 1, 1, S)
+        self.memory_mask = None if mask.all() else mask
         room = k * (source.size(1) + extra)
         self.caches = [
             LayerCache(layer.cross_attention.keys_values(memory), room) for layer in self.layers
         ]
         self.own = torch.eye(k, dtype=torch.bool, device=source.device)
-        self.seen = self.own.new_empty(source.size(0), k, 0)  # (B, k, k length)
+        self.seen = self.own.new_empty(source.size(0), k, 0)  # (B, k, entries)
         self.length = 0  # positions written so far
 
     def step(self, token: Tensor, parent: Tensor | None = None) -> Tensor:
         """token (B, k) of ids, the last ones written -> logits of the next ones (B, k, V).
 
-        parent (B, k) says which of the k translations of the step before each one continues; None:
-        each continues itself.
+        parent (B, k) says which of the k translations of the step before each one continues.
         """
         b, k = token.shape
-        if parent is not None:  # a hypothesis consists of what its parent consists of ...
-            self.seen = self.seen.gather(1, parent[..., None].expand_as(self.seen))
-        self.seen = torch.cat([self.seen, self.own.expand(b, k, k)], 2)  # ... and its own entry
-        seen = self.seen[:, None] if k > 1 else None  # (B, 1, k, k length)
-        x = self.model.embed(token.reshape(b * k, 1), start=self.length).view(b, k, -1)  # (B, k, D)
+        if k > 1:
+            self.look_at(parent)
+        seen = self.seen[:, None] if k > 1 else None  # (B, 1, k, entries)
+        x = self.model.embed(token.reshape(b * k, 1), start=self.length)  # (B k, 1, D)
+        x = x.view(b, k, -1)  # the k stand at one position, side by side
         for layer, cache in zip(self.layers, self.caches, strict=True):
             x = layer_step(layer, x, cache, seen, self.memory_mask)
         self.length += 1
         return self.model.embedding.logits(self.model.decoder.norm(x))  # (B, k, V)
 
+    def look_at(self, parent: Tensor | None) -> None:
+        """Each of the k sees what its parent saw, and the entry that it is about to write."""
+        b, k, _ = self.seen.shape
+        if parent is not None:
+            self.seen = self.seen.gather(1, parent[..., None].expand_as(self.seen))
+        self.seen = torch.cat([self.seen, self.own.expand(b, k, k)], 2)
+
     def select(self, rows: Tensor) -> None:
         """Go on with these rows (n,) of the batch only, in ascending order."""
-        self.memory_mask, self.seen = self.memory_mask[rows], self.seen[rows]
+        self.seen = self.seen[rows]
+        self.memory_mask = None if self.memory_mask is None else self.memory_mask[rows]
         for cache in self.caches:
             cache.select(rows)
 
 
 def limits(source: Tensor, extra: int) -> Tensor:
-    """The most tokens that a translation may have: its source's and `extra` more; (B, S) -> (B,)"""
+    """The most tokens that each translation may have: (B, S) of ids -> (B,)"""
     return (source != PAD).sum(1) + extra
 
 
@@ -125,17 +149,22 @@ def greedy(model: Transformer, source: Tensor, extra: int = 50) -> Tensor:
     return torch.stack(written, 1)  # (B, T)
 
 
+def length_penalty(length: int, alpha: float) -> float:
+    """((5 + length) / 6)^alpha, which divides a log-probability (Wu et al. 2016, equation 14)."""
+    return ((5 + length) / 6) ** alpha
+
+
 @dataclass(frozen=True)
 class SearchConfig:
     """How to search for a translation; the defaults are the paper's (Section 6.1)."""
 
-    beam: int = 4  # hypotheses at a time
+    beam: int = 4  # hypotheses at a time, k
     alpha: float = 0.6  # of the length penalty
-    extra: int = 50  # tokens that a translation may have beyond its source
+    extra: int = 50  # tokens that a translation may have beyond its source's
 
     def __post_init__(self) -> None:
         for name, least in ("beam", 1), ("alpha", 0), ("extra", 0):
-            if not getattr(self, name) >= least:
+            if not getattr(self, name) >= least:  # nan is not
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
 
 
@@ -148,38 +177,65 @@ class Hypothesis:
     score: float  # log_probability / length_penalty
 
 
-def length_penalty(length: int, alpha: float) -> float:
-    """((5 + length) / 6)^alpha, what a log-probability is divided by (Wu et al. 2016, eq. 14)."""
-    return ((5 + length) / 6) ** alpha
+@dataclass
+class Beam:
+    """The open hypotheses of B sentences, k for each, the most probable first."""
+
+    written: Tensor  # (B, k, 1 + t) of ids, BOS first
+    total: Tensor  # (B, k): log-probabilities, -inf where there is no hypothesis
+    parent: Tensor  # (B, k): which hypothesis of the step before each one continues
+
+    @classmethod
+    def start(cls, b: int, k: int, device: torch.device) -> "Beam":
+        """At first there is one hypothesis, the empty one."""
+        total = torch.full((b, k), -math.inf, device=device)
+        total[:, 0] = 0.0
+        written = torch.full((b, k, 1), BOS, device=device)
+        return cls(written, total, torch.arange(k, device=device).expand(b, k))
+
+    def grow(self, logits: Tensor) -> "Beam":
+        """Every hypothesis by every token, logits (B, k, V), and of all these the best k."""
+        totals = self.total[..., None] + logits.log_softmax(-1)  # (B, k, V)
+        k, vocab_size = totals.shape[1:]
+        total, place = totals.flatten(1).topk(k)  # (B, k) of k V
+        parent, token = place // vocab_size, place % vocab_size
+        written = self.written.gather(1, parent[..., None].expand_as(self.written))
+        return Beam(torch.cat([written, token[..., None]], 2), total, parent)
+
+    def close(self, which: Tensor) -> "Beam":
+        """Without the hypotheses where `which` (B, k) is True."""
+        return Beam(self.written, self.total.masked_fill(which, -math.inf), self.parent)
+
+    def select(self, rows: Tensor) -> "Beam":
+        """These rows (n,) of the batch."""
+        return Beam(self.written[rows], self.total[rows], self.parent[rows])
 
 
 @dataclass
 class Sentence:
-    """What the search knows of one sentence of the batch."""
+    """What the search knows of one sentence."""
 
     limit: int  # tokens that a translation may have
     wanted: int  # how many translations
-    finished: list[Hypothesis] = field(default_factory=list)  # best first
+    alpha: float
+    finished: list[Hypothesis] = field(default_factory=list)  # the best first
 
-    def finish(self, ids: list[int], log_probability: float, alpha: float) -> None:
-        """Note a hypothesis that has ended; ids include EOS, if that is how."""
-        score = log_probability / length_penalty(len(ids), alpha)
-        if ids[-1] == EOS:
-            ids = ids[:-1]
+    def finish(self, ids: list[int], log_probability: float) -> None:
+        """Note a hypothesis that ends with EOS, or because it may not be longer."""
+        score = log_probability / length_penalty(len(ids), self.alpha)
+        ids = ids[:-1] if ids[-1] == EOS else ids
         self.finished.append(Hypothesis(ids, log_probability, score))
         self.finished.sort(key=lambda one: -one.score)
 
-    def is_over(self, best: float, alpha: float) -> bool:
-        """Whether no hypothesis that is still open can come to be one of those wanted.
+    def is_over(self, best: float) -> bool:
+        """Whether no open hypothesis can become one of those wanted.
 
-        best: the highest log-probability of those, -inf where there are none. What is added to it
-        is never positive, and nothing is divided by more than the penalty of the longest.
+        best: the highest log-probability of an open one, -inf where there is none.
         """
-        if best == -math.inf:
-            return True
-        if len(self.finished) < self.wanted:
-            return False
-        return self.finished[self.wanted - 1].score >= best / length_penalty(self.limit, alpha)
+        if best == -math.inf or len(self.finished) < self.wanted:
+            return best == -math.inf
+        reachable = best / length_penalty(self.limit, self.alpha)
+        return self.finished[self.wanted - 1].score >= reachable
 
 
 class Search:
@@ -189,53 +245,42 @@ class Search:
     def __init__(self, model: Transformer, source: Tensor, config: SearchConfig, n_best: int = 1):
         """source (B, S) of ids; the `n_best` best translations of each are wanted."""
         if not 1 <= n_best <= config.beam:
-            raise ValueError(f"a beam of {config.beam} finds 1 to {config.beam}, not {n_best}")
-        model.eval()
-        b, k, device = source.size(0), config.beam, source.device
-        self.alpha = config.alpha
+            raise ValueError(f"a beam of {config.beam} cannot find {n_best} translations")
         self.limit = limits(source, config.extra)  # (B,)
-        self.sentences = [Sentence(limit, n_best) for limit in self.limit.tolist()]
+        self.sentences = [Sentence(n, n_best, config.alpha) for n in self.limit.tolist()]
         self.open = self.sentences  # those that have a row in the tensors
-        self.decoding = Decoding(model, source, k, config.extra)
-        self.slot = torch.arange(k, device=device)  # (k,)
-        self.slots = torch.full((b,), k, device=device)  # (B,): k less those that have finished
-        self.parent = self.slot.expand(b, k)  # which hypothesis each one continues
-        self.written = torch.full((b, k, 1), BOS, device=device)  # (B, k, 1 + steps)
-        self.total = torch.full((b, k), -math.inf, device=device)  # log-probabilities
-        self.total[:, 0] = 0.0  # at first there is one hypothesis: nothing written
+        self.decoding = Decoding(model.eval(), source, config.beam, config.extra)
+        self.beam = Beam.start(source.size(0), config.beam, source.device)
+        self.slot = torch.arange(config.beam, device=source.device)  # (k,)
 
     @torch.no_grad()
     def step(self) -> None:
-        """Continue every hypothesis by every token, and keep the best of each sentence."""
-        logits = self.decoding.step(self.written[..., -1], self.parent)  # (B, k, V)
-        total = self.total[..., None] + logits.log_softmax(-1)
-        best, place = total.flatten(1).topk(len(self.slot))  # (B, k), best first
-        self.total = best.masked_fill(self.slot >= self.slots[:, None], -math.inf)
-        self.parent, token = place // total.size(2), place % total.size(2)
-        parents = self.parent[..., None].expand_as(self.written)
-        self.written = torch.cat([self.written.gather(1, parents), token[..., None]], 2)
-        self.finish()
-
-    def finish(self) -> None:
-        """Take out the hypotheses that have ended, and sentences where nothing can change."""
-        full = self.written.size(2) > self.limit  # (B,)
-        ended = ((self.written[..., -1] == EOS) | full[:, None]) & self.total.isfinite()  # (B, k)
-        for row, slot in ended.nonzero().tolist():
-            ids, total = self.written[row, slot, 1:].tolist(), self.total[row, slot].item()
-            self.open[row].finish(ids, total, self.alpha)
-            self.slots[row] -= 1
-        self.total = self.total.masked_fill(ended, -math.inf)
-        best = zip(self.open, self.total.amax(1).tolist(), strict=True)
-        rows = [i for i, (one, total) in enumerate(best) if not one.is_over(total, self.alpha)]
-        if 2 * len(rows) <= len(self.open):  # else it would not pay to move what is kept
+        """Continue every hypothesis by a token and keep the best of each sentence."""
+        logits = self.decoding.step(self.beam.written[..., -1], self.beam.parent)  # (B, k, V)
+        finished = torch.tensor([len(one.finished) for one in self.open])  # (B,)
+        slots = len(self.slot) - finished.to(self.slot.device)
+        self.beam = self.beam.grow(logits).close(self.slot >= slots[:, None])
+        self.take_out()
+        best = zip(self.open, self.beam.total.amax(1).tolist(), strict=True)
+        rows = [row for row, (one, total) in enumerate(best) if not one.is_over(total)]
+        if 2 * len(rows) <= len(self.open):
             self.select(rows)
 
+    def take_out(self) -> None:
+        """Hand the hypotheses that have ended to their sentences."""
+        beam = self.beam
+        ended = (beam.written[..., -1] == EOS) | (beam.written.size(2) > self.limit)[:, None]
+        ended &= beam.total != -math.inf  # (B, k)
+        for row, slot in ended.nonzero().tolist():
+            ids, total = beam.written[row, slot, 1:].tolist(), beam.total[row, slot].item()
+            self.open[row].finish(ids, total)
+        self.beam = beam.close(ended)
+
     def select(self, rows: list[int]) -> None:
-        """Go on with these rows of the tensors only."""
-        self.open = [self.open[row] for row in rows]
+        """Go on with these rows of the batch only."""
         index = torch.tensor(rows, dtype=torch.int64, device=self.slot.device)
-        for name in ("limit", "slots", "parent", "written", "total"):
-            setattr(self, name, getattr(self, name)[index])
+        self.open = [self.open[row] for row in rows]
+        self.limit, self.beam = self.limit[index], self.beam.select(index)
         self.decoding.select(index)
 
 
@@ -244,9 +289,9 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """The best translations of each sentence that a beam search finds, best first (Section 6.1).
 
-    source (B, S) of ids, each row with EOS. The search stops early, but not before it is certain
-    that it would find nothing better. With a beam of 1 it is `greedy`. Puts the model into
-    evaluation mode. Raises ValueError where `n_best` is not from 1 to the beam.
+    source (B, S) of ids, each row with EOS. Stops early, but never before it is certain that
+    going on would change nothing. A beam of 1 is `greedy`. Puts the model into evaluation mode.
+    Raises ValueError where `n_best` is not from 1 to the beam.
     """
     search = Search(model, source, config or SearchConfig(), n_best)
     while search.open:
@@ -254,11 +299,11 @@ def beam_search(
     return [sentence.finished[:n_best] for sentence in search.sentences]
 
 
-LONGEST = 256  # tokens of a sentence that are translated at once; training saw no more
+LONGEST = 256  # tokens that are translated at once, EOS included: training saw no more
 
 
 def pieces(ids: list[int], longest: int, begins: Callable[[int], bool]) -> list[list[int]]:
-    """A sentence in pieces of `longest` ids at most, divided where a word begins if possible."""
+    """A sentence in pieces of 1 to `longest` ids, divided before an id that `begins` a word."""
     parts = []
     while len(ids) > longest:
         words = (i for i in range(longest, longest // 2, -1) if begins(ids[i]))
@@ -266,6 +311,18 @@ def pieces(ids: list[int], longest: int, begins: Callable[[int], bool]) -> list[
         parts.append(ids[:cut])
         ids = ids[cut:]
     return [*parts, ids] if ids else parts
+
+
+def joined(tokenizer: Tokenizer, parts: list[list[Hypothesis]]) -> list[tuple[str, float]]:
+    """The translations of all pieces of a sentence as those of the whole: text and score."""
+    whole = zip(*parts, strict=False) if parts else [()]
+    return [
+        (
+            " ".join(" ".join(tokenizer.decode(one.ids) for one in ones).split()),  # one line
+            sum(one.score for one in ones),
+        )
+        for ones in whole
+    ]
 
 
 def candidates(
@@ -277,44 +334,45 @@ def candidates(
     batch_tokens: int = 4096,
     longest: int = LONGEST,
 ) -> list[list[tuple[str, float]]]:
-    """The n_best translations of each sentence with their scores, best first, in order.
+    """The `n_best` best translations of each sentence and their scores, best first, in order.
 
     A blank sentence gives an empty text. One of more than `longest` tokens is translated in
-    pieces. batch_tokens bounds the padded source positions times beam that are searched together.
+    pieces. batch_tokens bounds the padded source positions times the beam that are searched
+    together.
     """
     config = config or SearchConfig()
+    if model.config.positions == "learned":
+        longest = min(longest, model.config.max_length - config.extra)
 
     def begins(i: int) -> bool:
         return tokenizer.pieces([i])[0].startswith(" ")
 
-    if model.config.positions == "learned":
-        longest = min(longest, model.config.max_length - config.extra)
     encoded = [tokenizer.encode(sentence.strip()) for sentence in sentences]
-    split = [pieces(ids, longest - 1, begins) for ids in encoded]  # and EOS
-    flat = [[*ids, EOS] for parts in split for ids in parts]
-    order = sorted(range(len(flat)), key=lambda i: len(flat[i]))
+    parts = [pieces(ids, longest - 1, begins) for ids in encoded]
+    flat = [ids for each in parts for ids in each]
+    found = iter(search_all(model, flat, n_best, config, batch_tokens))
+    return [joined(tokenizer, [next(found) for _ in each]) for each in parts]
+
+
+def search_all(
+    model: Transformer,
+    encoded: list[list[int]],
+    n_best: int,
+    config: SearchConfig,
+    batch_tokens: int,
+) -> list[list[Hypothesis]]:
+    """`beam_search` for each of many sentences, in order; those of like length go together."""
     device = next(model.parameters()).device
-    found: dict[int, list[Hypothesis]] = {}
+    order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
+    found: list[list[Hypothesis]] = [[] for _ in encoded]
     while order:
-        count = max(1, batch_tokens // (config.beam * len(flat[order[-1]])))  # the longest is last
+        longest = len(encoded[order[-1]]) + 1  # the longest is last
+        count = max(1, batch_tokens // (config.beam * longest))
         group, order = order[-count:], order[:-count]
-        source = pad([flat[i] for i in group]).to(device)
-        found |= zip(group, beam_search(model, source, config, n_best), strict=True)
-    numbers = iter(range(len(flat)))
-    return [joined(tokenizer, [found[next(numbers)] for _ in parts]) for parts in split]
-
-
-def joined(tokenizer: Tokenizer, parts: list[list[Hypothesis]]) -> list[tuple[str, float]]:
-    """The translations of a sentence's pieces as those of the whole: the best, the second best ..."""
-    whole = zip(*parts, strict=False) if parts else [()]
-    return [
-        (
-            # whatever the model wrote, one line stays one line
-            " ".join(" ".join(tokenizer.decode(one.ids) for one in ones).split()),
-            sum(one.score for one in ones),
-        )
-        for ones in whole
-    ]
+        source = pad([[*encoded[i], EOS] for i in group]).to(device)  # (B, S)
+        for i, hypotheses in zip(group, beam_search(model, source, config, n_best), strict=True):
+            found[i] = hypotheses
+    return found
 
 
 def translate(
@@ -324,6 +382,6 @@ def translate(
     config: SearchConfig | None = None,
     batch_tokens: int = 4096,
 ) -> list[str]:
-    """The best translation of each sentence, in order; see `candidates`."""
+    """The best translation of each sentence, in order: see `candidates`."""
     found = candidates(model, tokenizer, sentences, 1, config, batch_tokens)
     return [best for (best, _), *_ in found]

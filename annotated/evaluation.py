@@ -2,14 +2,16 @@
 """How good translations are: BLEU, chrF, and the mean of several checkpoints (Section 6.1)."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import sacrebleu
 import sacremoses
+import torch
 from sacrebleu.metrics.base import Metric
 from sacremoses import MosesTokenizer
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def tokenized_bleu(
 
 def moses_bleu(hypotheses: Sequence[str], references: Sequence[str], language: str = "de") -> Score:
     """BLEU as most papers on Multi30k give it: lower-cased, cut by Moses, hyphens left alone."""
-    cut = cutter(language)
+    cut = partial(moses_tokenize, language=language)
     return tokenized_bleu(hypotheses, references, cut, f"moses-{language}", lowercase=True)
 
 
@@ -115,3 +117,44 @@ def paper_bleu(hypotheses: Sequence[str], references: Sequence[str], language: s
         return split_compounds(moses_tokenize(plain_quotes(text), language))
 
     return tokenized_bleu(hypotheses, references, cut, f"quotes+moses-{language}+compounds")
+
+
+def all_scores(
+    hypotheses: Sequence[str], references: Sequence[str], language: str = "de"
+) -> dict[str, Score]:
+    """The three scores of a record: "bleu", "moses_bleu" (by language) and "chrf"."""
+    return {
+        "bleu": bleu(hypotheses, references),
+        "moses_bleu": moses_bleu(hypotheses, references, language),
+        "chrf": chrf(hypotheses, references),
+    }
+
+
+def add(total: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+    """Add each weight of the state to the running sum of its name."""
+    if {name: x.shape for name, x in state.items()} != {name: x.shape for name, x in total.items()}:
+        raise ValueError("an average needs one or more checkpoints, all of the same model")
+    for name, value in state.items():
+        total[name] += value.to("cpu", torch.float64)
+
+
+def average(checkpoints: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of several states of one model, weight by weight, for `load_state_dict`.
+
+    Takes a state at a time: hand in a generator that loads them, and one is in memory at once,
+    beside a sum in float64. The mean lies on the CPU, in the first state's types. Raises ValueError
+    where there is no state, or where they are not of one model.
+    """
+    total: dict[str, Tensor] = {}
+    types: dict[str, torch.dtype] = {}
+    count = 0
+    for state in checkpoints:
+        if count == 0:
+            types = {name: value.dtype for name, value in state.items()}
+            total = {n: torch.zeros(x.shape, dtype=torch.float64) for n, x in state.items()}
+        add(total, state)
+        count += 1
+        del state  # before the next one is loaded
+    if count == 0:
+        raise ValueError("an average needs one or more checkpoints, all of the same model")
+    return {name: (value / count).to(types[name]) for name, value in total.items()}

@@ -1,16 +1,18 @@
-"""What a command works on: the corpus that the options name, its vocabulary, its pairs as ids."""
+"""What a command works on, as its options say: device, corpus, vocabulary, pairs as ids."""
 
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pooch
+import torch
 
 from annotated import workers
 from annotated.batching import Encoded, encode_pairs, positions
-from annotated.corpora import Corpus, load, load_files, read_pairs
+from annotated.corpora import Corpus, language, load, load_files, read_pairs
 from annotated.prepared import Prepared, fingerprint, prepare, read_state, sample
 from annotated.tokenizer import Tokenizer
 
@@ -26,6 +28,24 @@ def say(sentence: str) -> None:
     """Progress goes to standard error, once; standard output is for results."""
     if workers.rank() == 0:
         print(sentence, file=sys.stderr, flush=True)
+
+
+def device_of(options: argparse.Namespace) -> torch.device:
+    """The device that is asked for."""
+    present = torch.cuda.is_available()
+    if options.device == "auto":
+        return torch.device("cuda" if present else "cpu")
+    if options.device not in ("cpu", "cuda"):
+        raise UserError(f"--device is cpu or cuda, not {options.device}")
+    if options.device == "cuda" and not present:
+        raise UserError("--device cuda: PyTorch finds no CUDA device here; leave the option out")
+    return torch.device(options.device)
+
+
+def override(config: Any, options: argparse.Namespace) -> Any:
+    """The configuration with every field that an option sets."""
+    given = {field.name: getattr(options, field.name, None) for field in fields(config)}
+    return replace(config, **{name: value for name, value in given.items() if value is not None})
 
 
 # The corpus.
@@ -65,23 +85,30 @@ def corpus_of(about: dict[str, Any]) -> Corpus:
     return load(about.get("data", "toy"), about.get("pair", "en-de"))
 
 
-def set_asked(options: argparse.Namespace, about: dict[str, Any]) -> tuple[str, Pairs]:
-    """The set to score a model on, with its name: of two files, or of a corpus.
+def sets_asked(options: argparse.Namespace, about: dict[str, Any]) -> tuple[Corpus, list[str]]:
+    """The corpus to score a model on, and the names of those of its sets that are asked for.
 
-    Where the options name neither, it is of the corpus that the model was trained on.
+    Two files are a corpus of one set. Where the options name neither, it is the corpus that the
+    model was trained on.
     """
     if files := files_named(options):
-        return f"{files[0]} {files[1]}", read_pairs(files[0], files[1])
+        if options.split:
+            raise UserError("--split goes with a corpus: of two files, all lines are scored")
+        languages = language(files[0]), language(files[1])
+        return Corpus("files", *languages, {"test": read_pairs(files[0], files[1])}), ["test"]
     if options.data or options.pair:
         trained = about.get("data", "toy"), about.get("pair", "en-de")
         corpus = load(options.data or trained[0], options.pair or trained[1])
     else:
         corpus = corpus_of(about)
-    split = options.split or (test_sets(corpus) or ["validation"])[0]
+    names = test_sets(corpus) or ["validation"]
+    if options.split == "all":
+        return corpus, names
+    split = options.split or names[0]
     lists = [name for name, pairs in corpus.splits.items() if isinstance(pairs, list)]
     if split not in lists:
-        raise UserError(f"{corpus.name} has no set {split!r}: it has {', '.join(lists)}")
-    return f"{corpus.name} {split}", corpus.splits[split]
+        raise UserError(f"{corpus.name} has no set {split!r}: it has {', '.join(lists)}, or all")
+    return corpus, [split]
 
 
 def test_sets(corpus: Corpus) -> list[str]:
@@ -139,6 +166,11 @@ def vocabulary(corpus: Corpus, vocab_size: int, lowercase: bool) -> Tokenizer:
 
 
 # The pairs.
+
+
+def sides(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """The sources and the targets of some pairs."""
+    return [source for source, _ in pairs], [target for _, target in pairs]
 
 
 def training_pairs(

@@ -7,13 +7,18 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from annotated.checkpoints import count_parameters
 from annotated.corpora import Corpus
+from annotated.decoding import SearchConfig
+from annotated.evaluation import Score
+from annotated.transformer import Transformer
 
 
 def hardware() -> str:
@@ -59,6 +64,24 @@ def fingerprint(corpus: Corpus) -> dict[str, Any]:
             number += 1
         splits[name] = {"pairs": number, "sha256": digest.hexdigest()}
     return {"name": corpus.name, "pair": f"{corpus.source}-{corpus.target}", "splits": splits}
+
+
+def entry(scores: Mapping[str, Score]) -> dict[str, Any]:
+    """The scores of one test set, from `all_scores`, as a record keeps them."""
+    forms = {name: {"value": x.value, "signature": x.signature} for name, x in scores.items()}
+    bleu = forms.pop("bleu")
+    return {"bleu": bleu["value"], "signature": bleu["signature"], **forms}
+
+
+def config_of(
+    model: Transformer, training: Mapping[str, Any], search: SearchConfig, int8: bool = False
+) -> dict[str, Any]:
+    """What a model is, how it was trained, and how it translates, as a record keeps it."""
+    return {
+        "model": asdict(model.config) | {"parameters": count_parameters(model)},
+        "training": training,
+        "decoding": asdict(search) | {"int8": int8},
+    }
 
 
 def write_record(

@@ -1,4 +1,7 @@
-"""annotated.decoding: greedy decoding with cached keys and values."""
+"""annotated.decoding: cached keys and values, greedy decoding, beam search, text in and out."""
+
+import math
+from itertools import product
 
 import pytest
 import torch
@@ -6,15 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotated.batching import pad
-from annotated.decoding import Decoding, LayerCache, greedy
-from annotated.tokenizer import BOS, EOS, PAD
+from annotated.decoding import (
+    Decoding,
+    Hypothesis,
+    LayerCache,
+    Search,
+    SearchConfig,
+    Sentence,
+    beam_search,
+    candidates,
+    greedy,
+    length_penalty,
+    pieces,
+    translate,
+)
+from annotated.tokenizer import BOS, EOS, PAD, Tokenizer
 from annotated.transformer import Transformer, TransformerConfig
 
 
-def a_model(seed=0, **changes):
+def a_model(seed=0, vocab_size=30, **changes):
     torch.manual_seed(seed)
     sizes = {"layers": 2, "d_model": 16, "d_ff": 32, "heads": 4, "dropout": 0.3} | changes
-    model = Transformer(TransformerConfig(30, **sizes)).double().eval()
+    model = Transformer(TransformerConfig(vocab_size, **sizes)).double().eval()
     with torch.no_grad():  # away from the start, so that sentences end and differ
         for weight in model.parameters():
             weight.add_(0.3 * torch.randn_like(weight))
@@ -56,7 +72,7 @@ def test_cached_logits_are_the_whole_decoders(changes):
     memory, mask = model.encode(source)
     whole = model.embedding.logits(model.decode(target, memory, mask))  # (3, 7, V)
     decoding = Decoding(model, source)
-    steps = torch.stack([decoding.step(token) for token in target.T], 1)
+    steps = torch.cat([decoding.step(token[:, None]) for token in target.T], 1)
     assert steps.shape == whole.shape
     assert torch.allclose(steps, whole, atol=1e-12)
 
@@ -102,10 +118,278 @@ def test_nothing_of_the_graph_is_kept():
     assert not greedy(a_model(), pad(sentences(1, seed=5))).requires_grad
 
 
-def test_the_cache_grows_by_one_position():
+def test_memory_is_taken_once_and_grows_by_what_is_written():
     key, value = torch.randn(2, 4, 1, 3), torch.randn(2, 4, 1, 5)
-    cache = LayerCache((key, value))
+    cache = LayerCache((key, value), room=3)
     assert cache.extend(key, value)[0].shape == (2, 4, 1, 3)
+    places = [kept.data_ptr() for kept in cache.past]
     keys, values = cache.extend(key + 1, value + 1)
     assert keys.shape == (2, 4, 2, 3) and values.shape == (2, 4, 2, 5)
-    assert torch.equal(keys[:, :, 1:], key + 1)
+    assert torch.equal(keys, torch.cat([key, key + 1], 2))
+    assert torch.equal(values, torch.cat([value, value + 1], 2))
+    cache.select(torch.tensor([1]))
+    assert [kept.data_ptr() for kept in cache.past] == places
+    assert torch.equal(cache.extend(key[1:], value[1:])[0], torch.cat([key, key + 1, key], 2)[1:])
+
+
+# Beam search.
+
+
+@torch.no_grad()
+def everything(model, source, limit, alpha):
+    """Every translation of one source (1, S), with its score, the best first."""
+    memory, mask = model.encode(source)
+    found, left = [], [([BOS], 0.0)]
+    while left:
+        written, total = left.pop()
+        x = model.decode(torch.tensor([written]), memory, mask)[0, -1]
+        for token, p in enumerate(model.embedding.logits(x).log_softmax(-1).tolist()):
+            ids = [*written[1:], token]
+            if token == EOS or len(ids) == limit:
+                score = (total + p) / ((5 + len(ids)) / 6) ** alpha
+                found.append((score, ids[:-1] if token == EOS else ids))
+            else:
+                left.append(([*written, token], total + p))
+    return sorted(found, reverse=True)
+
+
+@torch.no_grad()
+def by_the_book(model, source, config, early=False):
+    """A beam search of one source in plain Python, without a cache, a batch or an early stop."""
+    memory, mask = model.encode(source)
+    alive, finished = [([BOS], 0.0)], []
+    while alive:
+        grown = []
+        for written, total in alive:
+            x = model.decode(torch.tensor([written]), memory, mask)[0, -1]
+            row = model.embedding.logits(x).log_softmax(-1).tolist()
+            grown += [([*written, token], total + p) for token, p in enumerate(row)]
+        grown.sort(key=lambda one: -one[1])
+        alive = []
+        for written, total in grown[: config.beam - len(finished)]:
+            length = len(written) - 1
+            if written[-1] == EOS or length == source.size(1) + config.extra:
+                score = total / length_penalty(length, config.alpha)
+                finished.append((score, [i for i in written[1:] if i != EOS]))
+            else:
+                alive.append((written, total))
+    return sorted(finished, key=lambda one: -one[0])
+
+
+def test_the_length_penalty_is_that_of_gnmt():
+    assert length_penalty(1, 0.6) == 1.0
+    assert length_penalty(7, 1.0) == 2.0
+    assert length_penalty(100, 0.0) == 1.0
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0, 2.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_beam_as_wide_as_the_language_finds_the_best_in_order(seed, alpha):
+    model = a_model(seed, vocab_size=5)
+    sources = [[3, EOS], [4, 3, EOS]]
+    found = beam_search(model, pad(sources), SearchConfig(200, alpha, extra=1), n_best=10)
+    for source, hypotheses in zip(sources, found, strict=True):
+        best = everything(model, torch.tensor([source]), len(source) + 1, alpha)
+        assert [one.ids for one in hypotheses] == [ids for _, ids in best[:10]]
+        for one, (score, _) in zip(hypotheses, best, strict=False):
+            assert one.score == pytest.approx(score)
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.integers(0, 1000), st.integers(1, 5), st.sampled_from([0.0, 0.6, 1.0]))
+def test_a_search_is_that_of_the_book_whatever_the_batch_and_however_early_it_stops(
+    seed, beam, alpha
+):
+    model, batch = a_model(seed % 11), sentences(4, seed)
+    config = SearchConfig(beam, alpha, extra=6)
+    n_best = min(beam, 2)
+    together = beam_search(model, pad(batch), config, n_best)
+    for sentence, hypotheses in zip(batch, together, strict=True):
+        (alone,) = beam_search(model, torch.tensor([sentence]), config, n_best)
+        assert [one.ids for one in alone] == [one.ids for one in hypotheses]
+        plainly = by_the_book(model, torch.tensor([sentence]), config)[:n_best]
+        assert [one.ids for one in alone] == [ids for _, ids in plainly]
+        for one, other, (score, _) in zip(alone, hypotheses, plainly, strict=True):
+            assert one.score == pytest.approx(other.score) == pytest.approx(score)
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_every_kind_of_model_is_searched_alike(changes):
+    model, source = a_model(3, **changes), torch.tensor([[5, 9, 11, EOS]])
+    config = SearchConfig(beam=3, extra=8)
+    found = beam_search(model, source, config, n_best=3)[0]
+    assert [one.ids for one in found] == [ids for _, ids in by_the_book(model, source, config)]
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.6, 1.0]))
+def test_a_beam_of_one_is_greedy(seed, alpha):
+    model, source = a_model(seed % 11), pad(sentences(5, seed))
+    found = beam_search(model, source, SearchConfig(1, alpha))
+    for (best,), row in zip(found, greedy(model, source).tolist(), strict=True):
+        end = row.index(EOS) if EOS in row else len(row)
+        while end and row[end - 1] == PAD and len(best.ids) < end:
+            end -= 1  # what fills the batch up
+        assert best.ids == row[:end]
+
+
+def test_a_wider_beam_finds_the_sentence_that_greedy_decoding_misses():
+    """Some seed has a best translation whose first token is not the most probable."""
+    missed = 0
+    for seed, token in product(range(4), range(3, 5)):
+        model, source = a_model(seed, vocab_size=5), torch.tensor([[token, EOS]])
+        narrow, wide = (
+            beam_search(model, source, SearchConfig(k, 0.0, extra=1))[0][0].score for k in (1, 100)
+        )
+        assert wide >= narrow - 1e-12
+        missed += wide > narrow + 1e-9
+    assert missed
+
+
+def test_a_sentence_is_over_when_nothing_better_can_come_and_not_before():
+    one = Sentence(limit=10, wanted=1, alpha=1.0)
+    assert not one.is_over(-5.0)
+    one.finish([7, EOS], -2.0)  # 2 tokens: -2 / (7 / 6)
+    assert one.finished == [Hypothesis([7], -2.0, pytest.approx(-12 / 7))]
+    reach = (5 + 10) / 6 * -12 / 7  # what an open one may have and still come to as much
+    assert one.is_over(reach - 1e-6) and not one.is_over(reach + 1e-6)
+    assert one.is_over(-math.inf)
+    two = Sentence(limit=10, wanted=2, alpha=1.0, finished=list(one.finished))
+    assert not two.is_over(-100.0) and two.is_over(-math.inf)
+
+
+def test_the_search_stops_early():
+    """With an end symbol that is nearly certain there is no need to go to the limit."""
+    model, steps = a_model(1), 0
+    with torch.no_grad():
+        last = model.decoder.layers[-1].residuals[-1].norm
+        last.bias.copy_(40 * model.embedding.weight[EOS])
+    search = Search(model, torch.tensor([[5, 6, EOS]]), SearchConfig(4, 0.6))
+    while search.open:
+        search.step()
+        steps += 1
+    assert steps < 10
+
+
+def test_sentences_that_are_over_are_let_go():
+    model = a_model(1)
+    search = Search(model, pad(sentences(8, seed=9)), SearchConfig(2, 0.6))
+    sizes = [len(search.open)]
+    while search.open:
+        search.step()
+        sizes.append(len(search.open))
+        assert search.beam.written.size(0) == len(search.open)
+    assert sizes[0] == 8 and sizes[-1] == 0 and len(set(sizes)) > 2
+
+
+def test_a_model_that_computes_nonsense_still_comes_to_an_end():
+    model = a_model()
+    with torch.no_grad():
+        model.decoder.layers[0].feed_forward.inner.bias.fill_(math.nan)
+    found = beam_search(model, pad(sentences(3, seed=1)), SearchConfig(3, extra=2))
+    assert len(found) == 3
+    assert greedy(model, pad(sentences(3, seed=1)), extra=2).size(0) == 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"beam": 0}, {"alpha": -0.1}, {"alpha": math.nan}, {"extra": -1}]
+)
+def test_what_cannot_be_searched_with_is_said(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be at least"):
+        SearchConfig(**wrong)
+
+
+@pytest.mark.parametrize("n_best", [0, 3])
+def test_a_beam_finds_no_more_than_it_holds(n_best):
+    with pytest.raises(ValueError, match="a beam of 2 cannot find"):
+        beam_search(a_model(), pad(sentences(1, seed=1)), SearchConfig(2), n_best)
+
+
+def test_a_search_leaves_the_graph_alone_and_sets_evaluation_mode():
+    model, source = a_model().train(), pad(sentences(3, seed=4))
+    assert beam_search(model, source) == beam_search(model, source)
+    assert not model.training
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+# Text in, text out.
+
+TEXT = ["the dog sleeps .", "der Hund schläft .", "ein Kind läuft durch den Schnee ."]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.train(TEXT * 3, 300)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer):
+    torch.manual_seed(0)
+    return Transformer(TransformerConfig(len(tokenizer), 1, 16, 32, 2)).double().eval()
+
+
+def test_a_line_for_each_line_in_order(model, tokenizer):
+    lines = ["the dog", "", "der Hund schläft .", "   ", "a", "\t"]
+    out = translate(model, tokenizer, lines)
+    assert len(out) == len(lines)
+    assert out[1] == out[3] == out[5] == ""
+    alone = [translate(model, tokenizer, [line])[0] for line in lines]
+    assert out == alone
+
+
+def test_how_lines_are_grouped_changes_nothing(model, tokenizer):
+    lines = [" ".join(["dog"] * n) for n in range(12)]
+    assert translate(model, tokenizer, lines, batch_tokens=8) == translate(model, tokenizer, lines)
+
+
+def test_no_lines_no_translations(model, tokenizer):
+    assert translate(model, tokenizer, []) == []
+
+
+@pytest.mark.parametrize("line", ["<pad>", "\x00", "🦊🦊", "日本語", "e\u0301", "\u2028", "\ufeff"])
+def test_any_unicode_gives_one_line(model, tokenizer, line):
+    (out,) = translate(model, tokenizer, [line])
+    assert "\n" not in out
+
+
+@pytest.mark.parametrize("line", ["\ufeff \u2028", "a\x00b", "x\ry", "\x1c", "a\x85b"])
+def test_a_translation_has_no_line_break_of_any_kind(model, tokenizer, line):
+    assert len(translate(model, tokenizer, [line])[0].splitlines()) <= 1
+
+
+def test_candidates_come_best_first_and_the_first_is_the_translation(model, tokenizer):
+    lines = ["the dog", "", "der Hund schläft ."]
+    found = candidates(model, tokenizer, lines, 3)
+    assert [len(each) for each in found] == [3, 1, 3] and found[1] == [("", 0)]
+    for each in found:
+        scores = [score for _, score in each]
+        assert scores == sorted(scores, reverse=True)
+    assert [each[0][0] for each in found] == translate(model, tokenizer, lines)
+
+
+def test_pieces_are_cut_before_words_and_lose_nothing():
+    words = [1, 2, 2, 1, 2, 2, 2, 1, 2, 1, 2, 2, 2, 2, 2, 2, 2, 2]  # 1 begins a word
+    parts = pieces(words, 4, lambda i: i == 1)
+    assert sum(parts, []) == words and max(map(len, parts)) <= 4
+    assert parts[:3] == [[1, 2, 2], [1, 2, 2, 2], [1, 2, 1, 2]]  # not less than half
+    assert pieces([2] * 9, 4, lambda i: i == 1) == [[2] * 4, [2] * 4, [2]]
+    assert pieces([], 4, bool) == [] and pieces([5] * 4, 4, bool) == [[5] * 4]
+
+
+def test_a_long_sentence_is_translated_in_pieces(model, tokenizer):
+    words = ["der Hund schläft ."] * 40
+    whole = candidates(model, tokenizer, [" ".join(words)], 2, SearchConfig(2), longest=20)[0]
+    assert len(whole) == 2 and "\n" not in whole[0][0]
+    ids = tokenizer.encode(" ".join(words))
+    parts = pieces(ids, 19, lambda i: tokenizer.pieces([i])[0].startswith(" "))
+    assert len(parts) > 3
+    found = [beam_search(model, torch.tensor([[*part, EOS]]), SearchConfig(2))[0] for part in parts]
+    text = " ".join(tokenizer.decode(each[0].ids) for each in found)
+    assert whole[0] == (" ".join(text.split()), pytest.approx(sum(x[0].score for x in found)))
+
+
+def test_learned_positions_are_not_overrun(tokenizer):
+    torch.manual_seed(0)
+    sizes = TransformerConfig(len(tokenizer), 1, 16, 32, 2, positions="learned", max_length=80)
+    model = Transformer(sizes)
+    assert len(translate(model, tokenizer, ["ein Hund " * 50])) == 1

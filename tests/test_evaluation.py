@@ -1,70 +1,261 @@
-"""annotated.evaluation: text in, text out, and BLEU."""
+"""annotated.evaluation: BLEU, chrF, and the mean of several checkpoints."""
+
+import gzip
+import math
+import os
+import random
+import weakref
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import sacrebleu
 import torch
+from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
-from annotated.decoding import translate
-from annotated.evaluation import average, bleu
-from annotated.tokenizer import Tokenizer
+from annotated.evaluation import (
+    all_scores,
+    average,
+    bleu,
+    chrf,
+    moses_bleu,
+    moses_tokenize,
+    paper_bleu,
+    plain_quotes,
+    split_compounds,
+    tokenized_bleu,
+)
 from annotated.transformer import Transformer, TransformerConfig
 
-TEXT = ["the dog sleeps .", "der Hund schläft .", "ein Kind läuft durch den Schnee ."]
+OUTPUTS = [
+    'Das Online-Portal berichtete: "Die Ski-Saison beginnt früher."',
+    "ein Mann mit einer Mütze isst Eis & Kuchen.",
+    "Er hat 1.000,50 Euro [etwa] bezahlt, sagt's Kind.",
+]
+REFERENCES = [
+    "Das Online-Portal meldete: „Die Ski-Saison beginnt früher.“",
+    "Ein Mann mit einer Kappe isst Eis & Kuchen.",
+    "Er hat 1.000,50 Euro [etwa] bezahlt, sagte's Kind.",
+]
+
+DATA = os.environ.get("ANNOTATED_DATA")
+needs_data = pytest.mark.skipif(not DATA, reason="ANNOTATED_DATA names no folder")
 
 
-@pytest.fixture(scope="module")
-def tokenizer():
-    return Tokenizer.train(TEXT * 3, 300)
+def lines_of(name):
+    """The lines of a data file, or a skip."""
+    path = Path(DATA) / name
+    if not path.exists():
+        pytest.skip(f"no {name}")
+    return gzip.decompress(path.read_bytes()).decode("utf-8").removesuffix("\n").split("\n")
 
 
-@pytest.fixture(scope="module")
-def model(tokenizer):
-    torch.manual_seed(0)
-    return Transformer(TransformerConfig(len(tokenizer), 1, 16, 32, 2)).double().eval()
+def spoiled(lines, seed=0):
+    """The lines with words dropped, doubled and swapped: outputs of a poor system."""
+    draw = random.Random(seed)
+    out = []
+    for line in lines:
+        words = [w for word in line.split() for w in [word] * draw.choice([0] + [1] * 9 + [2])]
+        if len(words) > 1 and draw.random() < 0.5:
+            i = draw.randrange(len(words) - 1)
+            words[i], words[i + 1] = words[i + 1], words[i]
+        out.append(" ".join(words))
+    return out
 
 
-def test_a_line_for_each_line_in_order(model, tokenizer):
-    lines = ["the dog", "", "der Hund schläft .", "   ", "a", "\t"]
-    out = translate(model, tokenizer, lines)
-    assert len(out) == len(lines)
-    assert out[1] == out[3] == out[5] == ""
-    alone = [translate(model, tokenizer, [line])[0] for line in lines]
-    assert out == alone
-
-
-def test_how_lines_are_grouped_changes_nothing(model, tokenizer):
-    lines = [" ".join(["dog"] * n) for n in range(12)]
-    assert translate(model, tokenizer, lines, batch_tokens=8) == translate(model, tokenizer, lines)
-
-
-def test_no_lines_no_translations(model, tokenizer):
-    assert translate(model, tokenizer, []) == []
-
-
-@pytest.mark.parametrize("line", ["<pad>", "\x00", "🦊🦊", "日本語", "e\u0301", "\u2028", "\ufeff"])
-def test_any_unicode_gives_one_line(model, tokenizer, line):
-    (out,) = translate(model, tokenizer, [line])
-    assert "\n" not in out
+def multi_bleu(hypotheses, references):
+    """What multi-bleu.perl computes from tokenized lines: no smoothing, one reference."""
+    ours = theirs = 0
+    right, total = Counter(), Counter()
+    for hypothesis, reference in zip(hypotheses, references, strict=True):
+        h, r = hypothesis.split(), reference.split()
+        ours, theirs = ours + len(h), theirs + len(r)
+        for n in (1, 2, 3, 4):
+            a = Counter(zip(*(h[i:] for i in range(n)), strict=False))
+            b = Counter(zip(*(r[i:] for i in range(n)), strict=False))
+            right[n] += (a & b).total()
+            total[n] += a.total()
+    logs = sum(math.log(right[n] / total[n]) for n in (1, 2, 3, 4)) / 4
+    return 100 * math.exp(logs + min(0, 1 - theirs / ours))
 
 
 def test_bleu_is_sacrebleus():
     outputs = ["the dog sees the big cat .", "he sleeps .", "yes , this is so ."]
     references = ["the dog sees the small cat .", "he sleeps .", "yes , that is so ."]
     score = bleu(outputs, references)
-    assert score.bleu == sacrebleu.corpus_bleu(outputs, [references]).score
+    assert score.value == sacrebleu.corpus_bleu(outputs, [references]).score
     assert "tok:13a" in score.signature and "version:" in score.signature
-    assert str(score) == f"BLEU {score.bleu:.2f}  ({score.signature})"
+    assert str(score) == f"BLEU {score.value:.2f}  ({score.signature})"
+    assert score.value == pytest.approx(multi_bleu(outputs, references))
 
 
-def test_perfect_translations_have_100():
+def test_capitals_count_unless_they_do_not():
+    cased, lower = bleu(OUTPUTS, REFERENCES), bleu(OUTPUTS, REFERENCES, lowercase=True)
+    assert cased.value < lower.value
+    assert "case:mixed" in cased.signature and "case:lc" in lower.signature
+    assert lower.value == sacrebleu.corpus_bleu(OUTPUTS, [REFERENCES], lowercase=True).score
+
+
+def test_chrf_is_sacrebleus():
+    score = chrf(OUTPUTS, REFERENCES)
+    assert score.value == sacrebleu.corpus_chrf(OUTPUTS, [REFERENCES]).score
+    assert score.metric == "chrF2" and "nc:6|nw:0" in score.signature  # letters only
+
+
+def test_chrf_by_hand():
+    # "Hunde" for "Hund": precisions 4/5, 3/4, 2/3, 1/2; all of the reference is found
+    precision = (4 / 5 + 3 / 4 + 2 / 3 + 1 / 2) / 4
+    assert chrf(["Hunde"], ["Hund"]).value == pytest.approx(500 * precision / (4 * precision + 1))
+
+
+def test_moses_cuts_as_its_manual_says():
+    """Known output of tokenizer.perl, for English and with its escapes undone."""
+    text = "This ain't funny. It's actually hillarious, yet double Ls. | [] < > [ ] & You're gonna"
+    cut = "This ain 't funny . It 's actually hillarious , yet double Ls . | [ ] < > [ ] & You 're"
+    assert moses_tokenize(text, "en") == f"{cut} gonna"
+
+
+@pytest.mark.parametrize(
+    "language, text, cut",
+    [
+        ("de", "„Ja“, sagt er (leise)…", "„ Ja “ , sagt er ( leise ) …"),
+        (
+            "de",
+            "Es kostet 1.000,50 Euro, ca. 5 % mehr.",
+            "Es kostet 1.000,50 Euro , ca. 5 % mehr .",
+        ),
+        ("de", "Ein T-Shirt... und mehr", "Ein T-Shirt ... und mehr"),  # no dash is split
+        ("de", "der mit der Nummer 10.", "der mit der Nummer 10."),  # may be an ordinal number
+        ("de", "der mit der Nummer 1102.", "der mit der Nummer 1102 ."),
+        ("fr", "L'homme n'a pas d'eau.", "L' homme n' a pas d' eau ."),
+        ("en", "Mr. Smith's dog.", "Mr. Smith 's dog ."),
+        ("de", " zwei  Wörter\t hier ", "zwei Wörter hier"),
+        ("de", "", ""),
+    ],
+)
+def test_moses_by_language(language, text, cut):
+    assert moses_tokenize(text, language) == cut
+
+
+def test_compounds_are_split_as_by_the_authors_script():
+    mark = "##AT##-##AT##"
+    assert split_compounds("die Ski-Saison - und") == f"die Ski {mark} Saison - und"
+    assert split_compounds("E-Mail-Adresse") == f"E {mark} Mail {mark} Adresse"
+    assert split_compounds("- a -") == "- a -"
+    # a letter that closes one match opens no other: so does Perl's s///g
+    assert split_compounds("a-b-c") == f"a {mark} b-c"
+
+
+def test_quotes_are_made_plain():
+    assert plain_quotes("„a“ ”b” «c» ‚d‘ e’s – …") == '"a" "b" "c" \'d\' e\'s – …'
+
+
+def test_moses_bleu_is_multi_bleu_of_lower_cased_lines():
+    score = moses_bleu(OUTPUTS, REFERENCES)
+    cut = [[moses_tokenize(x.lower()) for x in side] for side in (OUTPUTS, REFERENCES)]
+    assert score.value == pytest.approx(multi_bleu(*cut))
+    assert score.metric == "tokenized BLEU"
+    for part in ("case:lc", "tok:none", "cut:moses-de", "sacremoses:", "version:"):
+        assert part in score.signature
+
+
+def test_moses_bleu_cuts_by_the_language():
+    french = ["c'est l'homme d'ici qui dort"], ["l'homme d'ici qui dort"]
+    cut = [[moses_tokenize(x, "fr") for x in side] for side in french]
+    assert moses_bleu(*french, "fr").value == pytest.approx(multi_bleu(*cut))
+    assert moses_bleu(*french, "fr").value != pytest.approx(moses_bleu(*french, "de").value)
+
+
+def test_paper_bleu_is_multi_bleu_of_the_authors_steps():
+    def steps(line):
+        return split_compounds(moses_tokenize(plain_quotes(line)))
+
+    score = paper_bleu(OUTPUTS, REFERENCES)
+    cut = [[steps(x) for x in side] for side in (OUTPUTS, REFERENCES)]
+    assert score.value == pytest.approx(multi_bleu(*cut))
+    assert "case:mixed" in score.signature and "cut:quotes+moses-de+compounds" in score.signature
+    assert bleu(OUTPUTS, REFERENCES).value < moses_bleu(OUTPUTS, REFERENCES).value < score.value
+
+
+def test_what_is_done_first():
+    """Lower-casing before Moses, which knows "Bart." as a name; plain quotes before Moses too."""
+    outputs, cut = ["Er rasiert seinen Bart."], ["er rasiert seinen bart ."]
+    assert moses_bleu(outputs, cut).value == pytest.approx(100)
+    assert paper_bleu(["It is Smith's dog"], ["It is Smith’s dog"], "en").value > 99
+
+
+def test_escaping_both_sides_changes_nothing():
+    tokenizer = MosesTokenizer("de")
+
+    def escaped(line):
+        return tokenizer.tokenize(line, return_str=True)
+
+    assert "&amp;" in escaped(OUTPUTS[1]) and "&" in moses_tokenize(OUTPUTS[1]).split()
+    one = tokenized_bleu(OUTPUTS, REFERENCES, moses_tokenize, "moses-de")
+    other = tokenized_bleu(OUTPUTS, REFERENCES, escaped, "moses-de-escaped")
+    assert one.value == pytest.approx(other.value)
+    assert "cut:moses-de|" in one.signature and one.signature != other.signature
+
+
+@needs_data
+def test_on_real_captions():
+    """Multi30k's German test set against spoiled copies, by multi-bleu's formula."""
+    references = lines_of("multi30k/test_2016_flickr.de.gz")
+    outputs = spoiled(references)
+    cut = [[moses_tokenize(x.lower()) for x in side] for side in (outputs, references)]
+    assert moses_bleu(outputs, references).value == pytest.approx(multi_bleu(*cut))
+    assert 20 < bleu(outputs, references).value < 80
+    plain = MosesPunctNormalizer("de").normalize  # in Multi30k's own script; changes nothing here
+    assert [moses_tokenize(plain(x.lower())) for x in references] == cut[1]
+    rules = [[sacrebleu.BLEU().tokenizer(x) for x in side] for side in (outputs, references)]
+    assert bleu(outputs, references).value == pytest.approx(multi_bleu(*rules))
+
+
+@needs_data
+def test_on_real_news():
+    """Quotes and hyphens, in which news abound: splitting, then plain quotes, add to the score."""
+    references = lines_of("wmt_newstest/deu-eng/newstest2014.deu.gz")[:1000]
+    outputs = [plain_quotes(line) for line in spoiled(references)]
+
+    def compounds(line):
+        return split_compounds(moses_tokenize(line))
+
+    cut = tokenized_bleu(outputs, references, moses_tokenize, "moses-de").value
+    split = tokenized_bleu(outputs, references, compounds, "moses-de+compounds").value
+    score = paper_bleu(outputs, references).value
+    assert cut + 0.3 < split and split + 0.3 < score and bleu(outputs, references).value < score
+    plain = [[compounds(plain_quotes(x)) for x in side] for side in (outputs, references)]
+    assert score == pytest.approx(multi_bleu(*plain))
+
+
+def test_all_scores_are_those_of_a_record():
+    scores = all_scores(OUTPUTS, REFERENCES, "de")
+    assert list(scores) == ["bleu", "moses_bleu", "chrf"]
+    assert scores["bleu"] == bleu(OUTPUTS, REFERENCES)
+    assert scores["moses_bleu"] == moses_bleu(OUTPUTS, REFERENCES, "de")
+    assert scores["chrf"] == chrf(OUTPUTS, REFERENCES)
+    assert "cut:moses-fr" in all_scores(OUTPUTS, REFERENCES, "fr")["moses_bleu"].signature
+
+
+@pytest.mark.parametrize("way", [bleu, moses_bleu, paper_bleu, chrf])
+def test_perfect_translations_have_100_and_empty_ones_0(way):
     lines = ["one two three four five .", "six seven eight nine ten ."]
-    assert bleu(lines, lines).bleu == pytest.approx(100)
+    assert way(lines, lines).value == pytest.approx(100)
+    assert way(["", ""], lines).value == 0
+    assert way(tuple(lines), tuple(lines)).value == pytest.approx(100)
 
 
+@pytest.mark.parametrize("way", [bleu, moses_bleu, paper_bleu, chrf, all_scores])
 @pytest.mark.parametrize("outputs, references", [([], []), (["a"], ["a", "b"])])
-def test_what_cannot_be_scored_is_said(outputs, references):
+def test_what_cannot_be_scored_is_said(way, outputs, references):
     with pytest.raises(ValueError, match="cannot be scored"):
-        bleu(outputs, references)
+        way(outputs, references)
+
+
+@pytest.mark.parametrize("way", [bleu, moses_bleu, chrf])
+def test_a_sentence_is_no_list_of_sentences(way):
+    with pytest.raises(ValueError, match="in brackets"):
+        way("the dog sleeps", "the cat sleeps")
 
 
 def test_an_average_is_the_mean_of_each_weight():
@@ -72,13 +263,40 @@ def test_an_average_is_the_mean_of_each_weight():
     mean = average(states)
     assert list(mean) == list(states[0])
     for name, value in mean.items():
-        assert torch.allclose(value, sum(state[name] for state in states) / 3)
-    assert average(states[:1])["embedding.weight"].equal(states[0]["embedding.weight"])
+        exact = torch.stack([state[name].double() for state in states]).mean(0)
+        assert torch.equal(value, exact.float())
+    one = average(states[:1])
+    assert all(torch.equal(one[name], value) for name, value in states[0].items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_an_average_keeps_the_types_and_sums_in_double(dtype):
+    states = [{"w": torch.full((3,), 0.1, dtype=dtype)} for _ in range(1000)]
+    mean = average(states)["w"]
+    torch.testing.assert_close(mean, states[0]["w"], rtol=1e-13, atol=0)  # no rounding adds up
+    assert states[0]["w"][0] == torch.tensor(0.1, dtype=dtype)  # what was handed in is as it was
+
+
+def test_one_checkpoint_is_in_memory_at_a_time():
+    alive = []
+
+    def load():
+        for value in range(4):
+            assert all(reference() is None for reference in alive), "an earlier one is still there"
+            tensor = torch.full((5,), float(value))
+            alive.append(weakref.ref(tensor))
+            state = {"w": tensor}
+            del tensor
+            yield state
+            del state
+
+    assert torch.equal(average(load())["w"], torch.full((5,), 1.5))
+    assert len(alive) == 4
 
 
 def test_only_checkpoints_of_one_model_have_an_average():
     one = Transformer(TransformerConfig(20, 1, 8, 8, 2)).state_dict()
     other = Transformer(TransformerConfig(21, 1, 8, 8, 2)).state_dict()
-    for states in ([], [one, other], [one, {}]):
+    for states in ([], iter([]), [one, other], [one, {}], iter([one, other])):
         with pytest.raises(ValueError, match="same model"):
             average(states)

@@ -1,6 +1,7 @@
 """The command line: what goes in, what comes out, where, and with which exit status."""
 
 import gzip
+import io
 import json
 import os
 import random
@@ -14,22 +15,26 @@ import subprocess
 import sys
 import time
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from annotated import __main__ as cli
-from annotated import commands, material
+from annotated import commands, decoding, material, translating
 from annotated.__main__ import main, parser
-from annotated.checkpoints import load_checkpoint, resume, steps_in
+from annotated.checkpoints import load_checkpoint, resume, save_checkpoint, steps_in
 from annotated.corpora import Corpus
+from annotated.decoding import SearchConfig, beam_search, candidates
+from annotated.inference import Int8Linear, has_int8_products
 from annotated.live import read_log
 from annotated.tokenizer import Tokenizer
 from annotated.training import TrainingConfig
 from annotated.transformer import TransformerConfig
 
 TINY = "--layers 1 --d-model 16 --d-ff 16 --heads 2 --vocab-size 300 --validate-every 2 --steps 3"
+RUN = "runs/toy-en-de"  # where the fixture `trained` puts its run
 WORDS = ["dog", "cat", "child", "man", "sees", "hears", "the", "a"]
 LINES = [f"{a} {b} {c} ." for a in WORDS for b in WORDS for c in WORDS]
 PAIRS = [(line, line.upper()) for line in LINES]
@@ -63,6 +68,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(material, "load", small_corpus)
     monkeypatch.setattr(commands, "choose_products", lambda: "highest")
     monkeypatch.setattr(material.pooch, "os_cache", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(translating, "PRETRAINED", tmp_path / "pretrained")
 
 
 @pytest.fixture
@@ -72,7 +78,7 @@ def trained():
 
 def piped(monkeypatch, data: bytes):
     class Stdin:
-        buffer = data.splitlines(keepends=True)
+        buffer = io.BytesIO(data)
 
         @staticmethod
         def isatty():
@@ -258,6 +264,18 @@ def test_learned_positions_train_and_translate(monkeypatch, capsys):
     assert "raise --max-length or lower --max-tokens" in last_line(capsys)
 
 
+def test_validation_is_greedy(monkeypatch):
+    asked = []
+
+    def spy(model, tokenizer, sentences, config):
+        asked.append(config.beam)
+        return ["x"] * len(sentences)
+
+    monkeypatch.setattr(commands, "translate", spy)
+    assert main(["train", *TINY.split()]) == 0
+    assert asked == [1, 1]
+
+
 # annotated train --resume
 
 
@@ -328,7 +346,7 @@ def test_other_text_in_the_files_is_refused(tmp_path, capsys):
 def test_a_vocabulary_of_another_model_is_refused(tmp_path, trained, capsys):
     place = steps_in(tmp_path / "runs/toy-en-de")[-1]
     Tokenizer.train(["some text"], 262).save(place / "tokenizer.json")
-    for words in (["train", "--resume", "runs/toy-en-de", "--steps", "9"], ["translate"]):
+    for words in (["train", "--resume", RUN, "--steps", "9"], ["translate", "--model", RUN]):
         assert main(words) == 2
         assert "they do not belong together" in last_line(capsys)
 
@@ -358,9 +376,19 @@ def test_a_record_is_whole_and_its_command_parses(tmp_path):
     assert set(record) == set(wanted.split())
     assert shlex.split(record["command"])[1:] == words
     assert set(record["scores"]) == {"test", "test_longer"}
+    for scores in record["scores"].values():
+        assert_scores(scores)
+    assert record["config"]["decoding"] == {"beam": 4, "alpha": 0.6, "extra": 50, "int8": False}
     assert record["data"]["splits"]["train"]["pairs"] == 200
     assert record["config"]["model"]["parameters"] > 0
     assert len(record["examples"]) == 4 and len(record["curve"]) == 2
+
+
+def assert_scores(scores):
+    """In the form of a record: BLEU with its signature, and the others."""
+    assert scores["bleu"] >= 0 and "tok:13a" in scores["signature"]
+    assert "moses" in scores["moses_bleu"]["signature"] and scores["moses_bleu"]["value"] >= 0
+    assert set(scores["chrf"]) == {"value", "signature"} and scores["chrf"]["value"] >= 0
 
 
 def test_a_record_of_a_resumed_run_is_of_all_its_sittings(tmp_path):
@@ -397,48 +425,444 @@ def test_a_run_that_is_done_can_still_be_recorded(tmp_path, trained):
     assert shlex.split(record["command"])[1:] == ["train", *TINY.split()]
 
 
-# annotated translate, annotated evaluate, annotated data
+# annotated translate
+
+
+def translated(monkeypatch, capsys, data, *options, model=RUN):
+    """What the command makes of some bytes: its lines and its sentences."""
+    capsys.readouterr()
+    piped(monkeypatch, data)
+    assert main(["translate", "--model", model, *options]) == 0
+    out, err = capsys.readouterr()
+    assert out == "" or out.endswith("\n")
+    return out.split("\n")[:-1], err.splitlines()
 
 
 def test_translate_gives_a_line_for_each_line(trained, monkeypatch, capsys):
-    capsys.readouterr()
-    piped(monkeypatch, "the dog\n\nthe cat\x85 <pad>\n  \nein Hund".encode())
-    assert main(["translate"]) == 0
-    lines = capsys.readouterr().out.split("\n")
-    assert len(lines) == 6 and lines[-1] == ""
+    data = "the dog\n\nthe cat\x85 <pad>\n  \nein Hund".encode()
+    lines, said = translated(monkeypatch, capsys, data)
+    assert len(lines) == 5 and said == []
     assert lines[1] == lines[3] == ""
 
 
-def test_the_newest_checkpoint_of_the_newest_run_is_the_default(trained, tmp_path):
-    assert main(["train", *TINY.split()]) == 0
-    place = commands.model_folder(parser().parse_args(["translate"]))
-    assert place.parts == ("runs", "toy-en-de-2", "step-00000003")
-    (tmp_path / "runs/toy-en-de/.step-00000004.part").mkdir()
-    (tmp_path / "runs/toy-en-de/.step-00000004.part/model.json").write_text("{")
-    assert commands.model_folder(parser().parse_args(["translate"])) == place
+@pytest.mark.parametrize(
+    "data, count",
+    [
+        (b"", 0),
+        (b"\n", 1),
+        (b"the dog", 1),
+        (b"\r", 1),
+        (b"the dog\r\nthe cat\r\n", 2),
+        (b"the\rdog\n\r\nthe cat", 3),
+        (b"the\x00dog\n\x00\n", 2),
+        ("a\u2028b\x85c\x0bd\x1ce\n\u3000\n".encode(), 2),
+        ("\ufeffthe dog\n👩‍👩‍👧 \u202edog\u0301\n\U0010ffff\n\ufffd".encode(), 4),
+    ],
+)
+def test_any_text_is_translated_line_by_line(trained, monkeypatch, capsys, data, count):
+    lines, said = translated(monkeypatch, capsys, data)
+    assert len(lines) == count and said == []
+
+
+def test_lines_stay_in_order_over_many_that_are_translated_together(trained, monkeypatch, capsys):
+    monkeypatch.setattr(translating, "AT_ONCE", 3)
+    texts = ["dog", "", "the cat sees the dog", "a", "man man man", " ", "child"]
+    lines, _ = translated(monkeypatch, capsys, "\n".join(texts).encode())
+    model, tokenizer, _ = load_checkpoint(RUN)
+    assert lines == [candidates(model, tokenizer, [text])[0][0][0] for text in texts]
+
+
+def test_bytes_that_are_no_utf8_are_replaced_and_said_once(trained, monkeypatch, capsys):
+    data = b"good\nT\xfcr\n\xff\xfe\ngood \xef\xbf\xbd"
+    lines, [one, all_] = translated(monkeypatch, capsys, data)
+    assert len(lines) == 4
+    assert one.startswith("line 2 is not UTF-8: U+FFFD") and all_ == "2 lines in all are not UTF-8"
+    clean, said = translated(monkeypatch, capsys, data.decode("utf-8", "replace").encode())
+    assert clean == lines and said == []
+    assert len(translated(monkeypatch, capsys, data[:8])[1]) == 1
+
+
+def test_a_line_that_is_too_long_is_translated_in_pieces_and_said(trained, monkeypatch, capsys):
+    tokenizer = load_checkpoint(RUN)[1]
+    size = len(tokenizer.encode("dog"))
+    assert tokenizer.encode(" dog" * 9)[-1:] * 9 == tokenizer.encode(" dog" * 9)  # a token each
+    text = "the dog\n" + "dog" + " dog" * (255 - size) + "\n" + "dog" + " dog" * 300 + "\n\nman"
+    lines, said = translated(monkeypatch, capsys, text.encode(), "--beam", "1", "--extra", "0")
+    assert len(lines) == 5 and lines[3] == ""
+    assert said == [f"line 3 has {301 + size} tokens, more than 256: translated in pieces"]
+
+
+def test_learned_positions_have_their_own_length(monkeypatch, capsys):
+    words = ["--positions", "learned", "--max-length", "90", "--max-tokens", "40"]
+    assert main(["train", *words, *TINY.split(), "--out", "mine"]) == 0
+    text = (
+        b"dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog"
+    )
+    lines, said = translated(monkeypatch, capsys, 2 * text, model="mine")
+    assert len(lines) == 1 and "more than 40: translated in pieces" in said[0]
+    assert translated(monkeypatch, capsys, text, "--extra", "20", model="mine")[1] == []
+    for extra in ("89", "90", "1000"):
+        assert main(["translate", "--model", "mine", "--extra", extra]) == 2
+        assert "90 learned positions, too few for --extra" in last_line(capsys)
+
+
+def test_the_n_best_are_numbered_and_scored(trained, monkeypatch, capsys):
+    data = b"the dog\n\nthe cat"
+    lines, _ = translated(monkeypatch, capsys, data, "--n-best", "3")
+    rows = [line.split("\t") for line in lines]
+    assert [row[0] for row in rows] == [*"111", "2", *"333"]
+    scores = [float(row[1]) for row in rows]
+    assert scores[:3] == sorted(scores[:3], reverse=True)
+    assert rows[3] == ["2", "0.0000", ""]
+    model, tokenizer, _ = load_checkpoint(RUN)
+    [found] = candidates(model, tokenizer, ["the cat"], 3)
+    assert [row[2] for row in rows[4:]] == [text for text, _ in found]
+    assert scores[4:] == pytest.approx([score for _, score in found], abs=1e-3)
+    best = translated(monkeypatch, capsys, data)[0]
+    assert best == [rows[0][2], "", rows[4][2]]
+    assert len(translated(monkeypatch, capsys, data, "--n-best", "1")[0][0].split("\t")) == 3
+
+
+def test_the_options_of_the_search_are_used(trained, monkeypatch, capsys):
+    asked = []
+
+    def spy(model, source, config=None, n_best=1):
+        asked.append((config, n_best))
+        return beam_search(model, source, config, n_best)
+
+    monkeypatch.setattr(decoding, "beam_search", spy)
+    options = "--beam 2 --alpha 1.5 --extra 7 --n-best 2".split()
+    lines, _ = translated(monkeypatch, capsys, b"the dog", *options)
+    assert asked == [(SearchConfig(2, 1.5, 7), 2)] and len(lines) == 2
+    assert main(["evaluate", "--model", RUN, *options[:6]]) == 0
+    assert asked[-1] == (SearchConfig(2, 1.5, 7), 1)
+    translated(monkeypatch, capsys, b"the dog")
+    assert asked[-1] == (SearchConfig(), 1)
+
+
+@pytest.mark.skipif(not has_int8_products(), reason="this PyTorch multiplies no int8 on a CPU")
+@pytest.mark.parametrize("command", ["translate", "evaluate"])
+def test_int8_is_what_translates(trained, monkeypatch, command):
+    searched = []
+
+    def spy(model, *arguments):
+        searched.append(any(isinstance(part, Int8Linear) for part in model.modules()))
+        return beam_search(model, *arguments)
+
+    monkeypatch.setattr(decoding, "beam_search", spy)
+    for options, expected in (["--int8"], True), ([], False):
+        piped(monkeypatch, b"the dog")
+        assert main([command, "--model", RUN, "--beam", "2", *options]) == 0
+        assert searched.pop() is expected and not searched
+
+
+@pytest.mark.parametrize("command", ["translate", "evaluate"])
+def test_int8_where_it_cannot_be_is_said(trained, monkeypatch, capsys, command):
+    def refuse(model):
+        raise ValueError("no such product: leave --int8 out")
+
+    monkeypatch.setattr(translating, "quantize", refuse)
+    piped(monkeypatch, b"the dog")
+    assert main([command, "--model", RUN, "--int8"]) == 2
+    assert last_line(capsys) == "annotated: no such product: leave --int8 out"
+
+
+def test_without_a_name_it_is_the_model_that_comes_with_the_package(trained, monkeypatch, capsys):
+    model, tokenizer, about = load_checkpoint(steps_in(Path(RUN))[0])
+    save_checkpoint("pretrained", model, tokenizer, about)
+    piped(monkeypatch, b"the dog\nthe cat\n")
+    capsys.readouterr()
+    assert main(["translate"]) == 0
+    named = translated(monkeypatch, capsys, b"the dog\nthe cat\n", model="pretrained")[0]
+    assert main(["evaluate"]) == 0
+    assert "toy test: BLEU" in capsys.readouterr().out
+    place = translating.model_folder(parser().parse_args(["translate"]))
+    assert place.name == "pretrained" and len(named) == 2
+
+
+def test_at_a_terminal_it_says_which_model_it_is(trained, monkeypatch, capsys):
+    piped(monkeypatch, b"")
+    capsys.readouterr()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["translate", "--model", RUN]) == 0
+    assert last_line(capsys) == f"the model is {RUN}/step-00000003, trained on toy en-de"
+
+
+def test_output_is_utf8_whatever_the_terminal_speaks(trained):
+    done = subprocess.run(
+        [sys.executable, "-m", "annotated", "translate", "--model", RUN],
+        input="größer 犬\n".encode(),
+        env=ENV | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+    )
+    assert done.returncode == 0 and done.stderr == b""
+    assert done.stdout.decode("utf-8").count("\n") == 1
+
+
+def test_a_reader_that_goes_away_is_no_error(trained):
+    command = f"{shlex.quote(sys.executable)} -m annotated translate --model {RUN}"
+    lines = "the dog\n" * 600
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{command} | head -n 1"],
+        input=lines.encode(),
+        env=ENV,
+        capture_output=True,
+    )
+    assert done.returncode == 0 and done.stderr == b"" and done.stdout.count(b"\n") == 1
+
+
+# A model's folder in which something is wrong
+
+
+def described(change):
+    """What writes model.json anew after a change to its content."""
+
+    def write(file):
+        content = json.loads(file.read_text())
+        change(content)
+        file.write_text(json.dumps(content))
+
+    return write
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize(
+    "name, spoil",
+    [
+        ("model.safetensors", Path.unlink),
+        ("model.safetensors", cut),
+        ("model.safetensors", lambda file: file.write_bytes(b"")),
+        ("model.safetensors", lambda file: file.write_bytes(b"PK\x03\x04 no such format")),
+        ("model.safetensors", lambda file: save_file({"weight": torch.zeros(2)}, file)),
+        ("model.json", Path.unlink),
+        ("model.json", lambda file: file.write_text("{")),
+        ("model.json", lambda file: file.write_bytes(b"\xff\xfe")),
+        ("model.json", lambda file: file.write_text("[]")),
+        ("model.json", lambda file: file.write_text("{}")),
+        ("model.json", described(lambda content: content.pop("model"))),
+        ("model.json", described(lambda content: content["model"].update(wings=2))),
+        ("model.json", described(lambda content: content["model"].update(heads=7))),
+        ("model.json", described(lambda content: content["model"].update(d_model=32))),
+        ("model.json", described(lambda content: content["model"].update(heads="two"))),
+        ("tokenizer.json", Path.unlink),
+        ("tokenizer.json", cut),
+        ("tokenizer.json", lambda file: file.write_text('{"version": "1.0"}')),
+        ("tokenizer.json", lambda file: Tokenizer.train(["text"], 262).save(file)),
+    ],
+)
+def test_a_model_that_cannot_be_read_is_one_sentence(trained, monkeypatch, capsys, name, spoil):
+    place = steps_in(Path(RUN))[-1]
+    spoil(place / name)
+    for words in (["translate"], ["evaluate"], ["average", RUN, "--last", "1", "--out", "mean"]):
+        piped(monkeypatch, b"the dog\n")
+        capsys.readouterr()
+        assert main([*words, *([] if words[0] == "average" else ["--model", RUN])]) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and len(err.splitlines()) == 1, err
+        assert err.startswith("annotated: ") and str(place) in err
+    assert not Path("mean").exists()
+
+
+# annotated evaluate
 
 
 def test_a_model_is_named_by_its_run_or_by_one_checkpoint(trained, capsys):
-    for folder in ("runs/toy-en-de", "runs/toy-en-de/step-00000002"):
+    for folder in (RUN, f"{RUN}/step-00000002"):
         assert main(["evaluate", "--model", folder]) == 0
 
 
-def test_evaluate_prints_a_score_with_its_signature(trained, tmp_path, capsys):
+def test_evaluate_prints_each_score_with_its_signature(trained, capsys):
     capsys.readouterr()
-    assert main(["evaluate", "--output", "out.txt"]) == 0
-    out = capsys.readouterr().out
-    assert out.startswith("toy test: BLEU ") and "tok:13a" in out
-    assert len((tmp_path / "out.txt").read_text().split("\n")) == 5
-    assert main(["evaluate", "--split", "test_longer"]) == 0
-    assert "toy test_longer: BLEU" in capsys.readouterr().out
+    assert main(["evaluate", "--model", RUN]) == 0
+    bleu, moses, chrf = capsys.readouterr().out.splitlines()
+    assert bleu.startswith("toy test: BLEU ") and "tok:13a" in bleu
+    assert moses.startswith("toy test: tokenized BLEU ") and "moses-de" in moses
+    assert chrf.startswith("toy test: chrF2 ")
+    for split in ("test_longer", "validation"):
+        assert main(["evaluate", "--model", RUN, "--split", split]) == 0
+        assert f"toy {split}: BLEU" in capsys.readouterr().out
+
+
+def test_evaluate_takes_every_test_set_for_all(trained, capsys, tmp_path):
+    capsys.readouterr()
+    assert main(["evaluate", "--model", RUN, "--split", "all", "--output", "out"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == 3 * ["toy test"] + 3 * ["toy test_longer"]
+    kinds = ("hypotheses", "references")
+    names = [f"{split}.{kind}.txt" for split in ("test", "test_longer") for kind in kinds]
+    assert sorted(os.listdir("out")) == sorted(names)
+    saved = (tmp_path / "out/test.references.txt").read_text("utf-8").splitlines()
+    assert saved == [target for _, target in PAIRS[204:208]]
+    assert len((tmp_path / "out/test.hypotheses.txt").read_text("utf-8").split("\n")) == 5
+
+
+def test_the_saved_files_give_the_printed_score(trained, capsys):
+    """Counted by sacreBLEU's own command."""
+    capsys.readouterr()
+    assert main(["evaluate", "--model", RUN, "--output", "out", "--beam", "2"]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    files = ["out/test.references.txt", "-i", "out/test.hypotheses.txt"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sacrebleu", *files, "-b", "-w", "2"], capture_output=True, text=True
+    )
+    assert line.split()[3] == done.stdout.strip()
+
+
+def test_moses_cuts_by_the_language_of_the_target_side(trained, monkeypatch, capsys):
+    asked = []
+    scores = translating.all_scores
+
+    def spy(hypotheses, references, language):
+        asked.append(language)
+        return scores(hypotheses, references, language)
+
+    monkeypatch.setattr(translating, "all_scores", spy)
+    assert main(["evaluate", "--model", RUN]) == 0
+    assert main(["evaluate", "--model", RUN, "--pair", "en-fr"]) == 0
+    for names in (("a.en", "a.de"), ("one.txt", "two.txt")):
+        files = write_files(Path(), PAIRS[:2], names)
+        assert main(["evaluate", "--model", RUN, *named(files)]) == 0
+    assert asked == ["de", "fr", "de", "en"]
 
 
 def test_two_files_are_a_set_to_score(trained, tmp_path, capsys):
     files = write_files(tmp_path, PAIRS[:3])
     capsys.readouterr()
-    assert main(["evaluate", *named(files), "--output", "out.txt"]) == 0
-    assert f"{files[0]} {files[1]}: BLEU" in capsys.readouterr().out
-    assert len((tmp_path / "out.txt").read_text().split("\n")) == 4
+    assert main(["evaluate", "--model", RUN, *named(files), "--output", "out"]) == 0
+    assert "files test: BLEU" in capsys.readouterr().out
+    assert len((tmp_path / "out/test.hypotheses.txt").read_text().split("\n")) == 4
+    assert main(["evaluate", "--model", RUN, *named(files), "--split", "test"]) == 2
+    assert "--split goes with a corpus" in last_line(capsys)
+
+
+# annotated average
+
+
+def test_the_average_is_the_mean_of_the_last_checkpoints(tmp_path, capsys):
+    assert main(["train", *TINY.split()[:-1], "7", "--out", "mine"]) == 0
+    assert [place.name for place in steps_in(tmp_path / "mine")] == steps_named(2, 4, 6, 7)
+    words = ["average", "mine", "--last", "3", "--out", "mean"]
+    assert main(words) == 0
+    assert last_line(capsys) == "the mean of 3 checkpoints, steps 4 to 7, is in mean"
+    model, tokenizer, about = load_checkpoint("mean")
+    states = [load_file(f"mine/{name}/model.safetensors") for name in steps_named(4, 6, 7)]
+    for name, value in model.state_dict().items():
+        mean = torch.stack([state[name].double() for state in states]).mean(0)
+        assert value.dtype == torch.float32 and torch.equal(value, mean.float()), name
+    newest = load_checkpoint("mine")[2]
+    assert about == newest | {"averaged": [4, 6, 7], "averaging": words}
+    assert len(tokenizer) == model.config.vocab_size
+    assert main(["evaluate", "--model", "mean"]) == 0
+    assert main(["train", "--resume", "mean", "--steps", "9"]) == 2
+
+
+def test_half_the_size_keeps_the_translations(trained, capsys):
+    for out, half in (("full", []), ("half", ["--half"])):
+        assert main(["average", RUN, "--last", "2", "--out", out, *half]) == 0
+    full, half = (load_file(f"{out}/model.safetensors") for out in ("full", "half"))
+    for name, value in half.items():
+        assert value.dtype == torch.float16 and torch.equal(value, full[name].half())
+    model = load_checkpoint("half")[0]
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert Path("half/model.json").stat().st_size < 3000
+    assert main(["evaluate", "--model", "half"]) == 0
+
+
+def test_one_checkpoint_is_in_memory_at_a_time(trained, monkeypatch):
+    import gc
+    import weakref
+
+    kept = []
+    load = translating.load_file
+
+    def spy(path):
+        gc.collect()
+        assert not any(tensor() is not None for tensor in kept)
+        state = load(path)
+        kept.extend(weakref.ref(value) for value in state.values())
+        return state
+
+    monkeypatch.setattr(translating, "load_file", spy)
+    assert main(["average", RUN, "--last", "2", "--out", "mean"]) == 0
+    assert kept
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ([RUN, "--out", "mean"], f"{RUN} has 2 checkpoints, not 5: train with --keep 5 or give"),
+        ([RUN, "--out", "mean", "--last", "3"], "not 3: train with --keep 3 or give --last 2"),
+        ([RUN, "--out", "mean", "--last", "0"], "--last must be at least 1, not 0"),
+        ([RUN, "--out", RUN, "--last", "2"], f"--out {RUN} exists already"),
+        (["nowhere", "--out", "mean"], "nowhere holds no checkpoints of a run"),
+        ([f"{RUN}/step-00000003", "--out", "mean"], "holds no checkpoints of a run"),
+    ],
+)
+def test_what_cannot_be_averaged_is_said(trained, capsys, words, said):
+    assert main(["average", *words]) == 2
+    assert said in last_line(capsys)
+    assert not Path("mean").exists()
+
+
+def test_checkpoints_of_different_models_are_not_averaged(trained, capsys):
+    assert main(["train", *TINY.replace("--d-ff 16", "--d-ff 32").split(), "--out", "other"]) == 0
+    shutil.copytree("other/step-00000003", f"{RUN}/step-00000004")
+    assert main(["average", RUN, "--last", "2", "--out", "mean"]) == 2
+    assert "all of the same model" in last_line(capsys)
+    assert not Path("mean").exists()
+
+
+def test_train_average_evaluate_leave_one_whole_record(tmp_path, capsys):
+    lines = [
+        f"annotated train {TINY} --out runs/a --keep 20",
+        "annotated average runs/a --last 2 --half --out shipped",
+        "annotated evaluate --model shipped --split all --beam 5 --alpha 1.0 --record r.json",
+    ]
+    for line in lines:
+        assert main(shlex.split(line)[1:]) == 0
+    record = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    run = resume("runs/a")[0]
+    assert record["name"] == "r" and record["commands"] == lines and record["command"] == lines[2]
+    assert record["seconds"] == run.seconds and record["curve"] == run.log
+    assert record["step"] == 3 and record["averaged"] == [2, 3]
+    assert set(record["scores"]) == {"test", "test_longer"}
+    for scores in record["scores"].values():
+        assert_scores(scores)
+    config = record["config"]
+    assert config["decoding"] == {"beam": 5, "alpha": 1.0, "extra": 50, "int8": False}
+    assert config["training"]["keep"] == 20
+    assert config["model"]["parameters"] == sum(w.numel() for w in run.model.parameters())
+    assert len(record["examples"]) == 4
+    assert set(record["examples"][0]) == {"source", "reference", "output"}
+    assert record["data"]["splits"]["train"]["pairs"] == 200
+
+
+def test_a_record_of_one_checkpoint_has_two_commands(trained, tmp_path):
+    words = ["evaluate", "--model", RUN, "--record", "r.json"]
+    assert main(words) == 0
+    record = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    ran = [["annotated", "train", *TINY.split()], ["annotated", *words]]
+    assert list(map(shlex.split, record["commands"])) == ran
+    assert "averaged" not in record and set(record["scores"]) == {"test"}
+
+
+def test_a_model_without_its_training_has_no_record(trained, capsys):
+    model, tokenizer, about = load_checkpoint(RUN)
+    save_checkpoint("alone", model, tokenizer, about)
+    save_checkpoint("stranger", model, tokenizer)
+    for folder, said in (("alone", "run.json is missing"), ("stranger", "annotated train")):
+        assert main(["evaluate", "--model", folder, "--record", "r.json"]) == 2
+        assert said in last_line(capsys)
+    for words in (["--data", "toy"], named(write_files(Path(), PAIRS[:2]))):
+        assert main(["evaluate", "--model", RUN, "--record", "r.json", *words]) == 2
+        assert "leave out what names other" in last_line(capsys)
+    assert not Path("r.json").exists()
+
+
+# annotated data
 
 
 def test_data_shows_what_is_there(capsys):
@@ -460,7 +884,8 @@ def test_data_shows_files(tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["translate"], "no trained model"),
+        (["translate"], "the model that comes with the package is missing"),
+        (["evaluate"], "the model that comes with the package is missing"),
         (["translate", "--model", "nowhere"], "nowhere holds no model"),
         (["evaluate", "--model", "nowhere"], "nowhere holds no model"),
         (["train", "--heads", "3"], "not divisible by 3 heads"),
@@ -520,14 +945,35 @@ def test_cuda_that_is_not_there_is_said(capsys, monkeypatch):
 
 
 def test_a_set_that_is_not_there_is_said(trained, capsys):
-    assert main(["evaluate", "--split", "test_2016"]) == 2
-    assert "test_longer" in capsys.readouterr().err
+    assert main(["evaluate", "--model", RUN, "--split", "test_2016"]) == 2
+    assert "test_longer, or all" in last_line(capsys)
 
 
-def test_input_that_is_not_utf8_is_said_with_its_line(trained, monkeypatch, capsys):
-    piped(monkeypatch, b"good\n\xff\xfe\n")
-    assert main(["translate"]) == 2
-    assert "line 2 of the input is not UTF-8" in capsys.readouterr().err
+@pytest.mark.parametrize("command", ["translate", "evaluate"])
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--beam", "0"], "beam must be at least 1, not 0"),
+        (["--beam", "-2"], "beam must be at least 1, not -2"),
+        (["--alpha", "-1"], "alpha must be at least 0, not -1"),
+        (["--alpha", "nan"], "alpha must be at least 0, not nan"),
+        (["--extra", "-1"], "extra must be at least 0, not -1"),
+    ],
+)
+def test_a_search_that_cannot_be_is_said(trained, monkeypatch, capsys, command, words, said):
+    piped(monkeypatch, b"the dog\n")
+    capsys.readouterr()
+    assert main([command, "--model", RUN, *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f"annotated: {said}") and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", ["--n-best 9", "--n-best 5", "--n-best 0", "--beam 1 --n-best 2"])
+def test_no_more_are_given_than_the_beam_holds(trained, capsys, words):
+    capsys.readouterr()
+    assert main(["translate", "--model", RUN, *words.split()]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert re.search(r"--n-best \d: a beam of \d finds 1 to \d", line)
 
 
 def test_a_loss_that_is_no_number_leaves_the_checkpoints_before_it(tmp_path, capsys):
@@ -546,6 +992,13 @@ def test_a_full_gpu_is_one_sentence(monkeypatch, capsys):
     monkeypatch.setattr(commands, "train", full)
     assert main(["train", *TINY.split()]) == 2
     assert "more --micro-batches" in last_line(capsys)
+
+
+def test_a_full_memory_is_one_sentence(trained, monkeypatch, capsys):
+    """No machine has room for this many tokens."""
+    piped(monkeypatch, b"the dog\n")
+    assert main(["translate", "--model", RUN, "--extra", str(10**14)]) == 2
+    assert "the memory is full" in (line := last_line(capsys)) and "--extra" in line
 
 
 def test_a_compiler_that_is_not_there_is_one_sentence(monkeypatch, capsys):
@@ -571,8 +1024,9 @@ def test_other_errors_are_not_hidden(monkeypatch):
 
 
 def test_a_file_that_cannot_be_written_is_named(trained, capsys):
-    assert main(["evaluate", "--output", "no/such/folder/out.txt"]) == 2
-    assert last_line(capsys) == "annotated: no/such/folder/out.txt: No such file or directory"
+    Path("taken").write_text("")
+    assert main(["evaluate", "--model", RUN, "--output", "taken"]) == 2
+    assert last_line(capsys) == "annotated: taken: File exists"
 
 
 @pytest.mark.parametrize(
@@ -601,7 +1055,7 @@ def test_words_that_are_no_command_are_one_sentence_and_status_2(words, said, ca
 # Help
 
 
-@pytest.mark.parametrize("command", ["data", "train", "translate", "evaluate"])
+@pytest.mark.parametrize("command", ["data", "train", "average", "translate", "evaluate"])
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -613,7 +1067,8 @@ def test_help_teaches(command, capsys):
 
 
 def test_every_field_has_an_option_and_every_help_a_field():
-    names = {f.name for c in (TransformerConfig, TrainingConfig) for f in fields(c)}
+    configs = (TransformerConfig, TrainingConfig, SearchConfig)
+    names = {field.name for config in configs for field in fields(config)}
     assert names - set(cli.HELP) == {"pad"}
     assert set(cli.HELP) <= names
 

@@ -184,3 +184,99 @@ def test_dots_are_points_without_a_line():
 
     assert lines_drawn() == 1
     assert lines_drawn(dots=["measured"]) == 0
+
+
+TREE = [  # the best comes from the second of step 1, and one ends before the last step
+    [(0, "<bos>", 0.0, False)],
+    [(0, " Zwei", -0.5, False), (0, " Ein", -0.75, False), (0, " <b>", -2.0, False)],
+    [(1, " Hund", -1.0, False), (0, " ", -1.5, False), (0, "<eos>", -1.75, True)],
+    [(0, "<eos>", -1.25, True), (0, ".", -2.5, False)],
+]
+
+
+def drawn(**options):
+    """The groups of a drawn search by their words, and the whole of it."""
+    svg = pictures.search_tree(TREE, (3, 0), "A search.", **options).svg
+    root = ElementTree.fromstring(svg)
+    groups = {}
+    for group in (node for node in root if node.tag.endswith("}g")):
+        token, number = (node.text for node in group if node.tag.endswith("text"))
+        groups[token, number] = group
+    return groups, svg
+
+
+def shapes(group, kind):
+    return [node for node in group if node.tag.endswith("}" + kind)]
+
+
+def test_a_search_shows_each_hypothesis_with_its_number():
+    groups, svg = drawn()
+    tokens = ["<bos>", "Zwei", "Ein", "<b>", "Hund", "␣", "<eos>", "<eos>", "."]
+    assert sorted(token for token, _ in groups) == sorted(tokens)  # without their spaces
+    assert {number for _, number in groups} >= {"0.00", "−0.50", "−1.25"}
+    assert "currentColor" in svg and "white" not in svg
+    assert ("Ein", "−0.7500") in drawn(form="{:.4f}")[0]
+
+
+def test_a_search_fades_what_led_nowhere():
+    groups, _ = drawn()
+    faint = {token for (token, _), group in groups.items() if group.get("opacity")}
+    assert faint == {"<b>", "␣"}
+
+
+def test_a_search_frames_twice_what_has_ended():
+    groups, _ = drawn()
+    twice = [token for (token, _), group in groups.items() if len(shapes(group, "rect")) == 2]
+    assert twice == ["<eos>", "<eos>"]
+
+
+def test_a_search_colors_the_way_to_the_best_and_draws_it_over_the_rest():
+    groups, _ = drawn()
+
+    def colors(group):
+        return {node.get("stroke") for node in group if node.get("stroke")}
+
+    best = [("<bos>", "0.00"), ("Ein", "−0.75"), ("Hund", "−1.00"), ("<eos>", "−1.25")]
+    assert list(groups)[-4:] == best
+    for key, group in groups.items():
+        others = {pictures.PALETTE[0], "currentColor"}
+        assert colors(group) == ({pictures.PALETTE[1]} if key in best else others)
+
+
+def test_a_branch_goes_from_its_parent():
+    groups, _ = drawn()
+    [path] = shapes(groups["Hund", "−1.00"], "path")
+    numbers = [float(x) for x in path.get("d").replace("M", "").replace("C", "").split()]
+    keys = ("Ein", "−0.75"), ("Hund", "−1.00")
+    [parent], [child] = (shapes(groups[key], "rect") for key in keys)
+    right = float(parent.get("x")) + float(parent.get("width"))
+    assert numbers[0] == pytest.approx(right, abs=0.01)
+    assert numbers[-2] == pytest.approx(float(child.get("x")), abs=0.01)
+    assert numbers[1] == float(parent.get("y")) + 19 and numbers[-1] == float(child.get("y")) + 19
+
+
+def test_boxes_of_a_search_do_not_touch():
+    groups, _ = drawn()
+    boxes = [
+        [float(node.get(key)) for key in ("x", "y", "width", "height")]
+        for group in groups.values()
+        for node in shapes(group, "rect")[:1]
+    ]
+    for i, (x, y, w, h) in enumerate(boxes):
+        for u, v, width, height in boxes[:i]:
+            assert x + w < u or u + width < x or y + h < v or v + height < y
+
+
+def test_ten_steps_of_a_beam_of_four_fit_on_a_page():
+    words = ["Zwei", "Hunde", "spielen", "im", "tiefen", "Schnee", "."]
+    levels = [[(0, "<bos>", 0.0, False)]]
+    for t in range(1, 11):
+        levels.append([(0, words[t % 7], -10.25, False)] * 4)
+    svg = pictures.search_tree(levels, (10, 0), "A search.").svg
+    assert float(ElementTree.fromstring(svg).get("viewBox").split()[2]) <= 760
+
+
+@pytest.mark.parametrize("best", [(4, 0), (3, 2), (-1, 0)])
+def test_a_search_has_the_hypothesis_that_is_called_the_best(best):
+    with pytest.raises(ValueError, match="no hypothesis"):
+        pictures.search_tree(TREE, best, "A search.")

@@ -3,8 +3,13 @@
 import hashlib
 import json
 
+import torch
+
 from annotated import record
 from annotated.corpora import Corpus
+from annotated.decoding import SearchConfig
+from annotated.evaluation import Score
+from annotated.transformer import Transformer, TransformerConfig
 
 CORPUS = Corpus("toy", "en", "de", {"train": [("a", "b"), ("c", "d")], "test": [("e", "é")]})
 
@@ -50,3 +55,23 @@ def test_a_record_is_written_whole(tmp_path):
     read = json.loads(path.read_text(encoding="utf-8"))
     assert read["name"] == "a-run" and read["command"] == "annotated train --out 'a b'"
     assert read["seconds"] == 2.5 and read["more"] == "ü"
+
+
+def test_scores_are_kept_with_their_signatures():
+    names = ("bleu", "moses_bleu", "chrf")
+    scores = {name: Score(i + 0.5, f"signed {i}", name) for i, name in enumerate(names)}
+    assert record.entry(scores) == {
+        "bleu": 0.5,
+        "signature": "signed 0",
+        "moses_bleu": {"value": 1.5, "signature": "signed 1"},
+        "chrf": {"value": 2.5, "signature": "signed 2"},
+    }
+
+
+def test_a_configuration_is_kept_with_the_number_of_weights():
+    model = Transformer(TransformerConfig(300, layers=1, d_model=8, d_ff=8, heads=2))
+    kept = record.config_of(model, {"steps": 3}, SearchConfig(beam=2), int8=True)
+    assert kept["model"]["parameters"] == sum(torch.numel(x) for x in model.parameters())
+    assert kept["model"]["d_model"] == 8 and kept["training"] == {"steps": 3}
+    assert kept["decoding"] == {"beam": 2, "alpha": 0.6, "extra": 50, "int8": True}
+    json.dumps(kept)

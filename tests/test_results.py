@@ -39,8 +39,14 @@ def test_a_recorded_run_is_whole(path):
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
-def test_the_command_of_a_recorded_run_still_parses(path):
-    words = shlex.split(json.loads(path.read_text("utf8"))["command"])
+def test_the_commands_of_a_recorded_run_still_parse(path):
+    record = json.loads(path.read_text("utf8"))
+    for command in record.get("commands", [record["command"]]):
+        parse(command)
+
+
+def parse(command):
+    words = shlex.split(command)
     while "=" in words[0]:  # variables of the environment
         words.pop(0)
     for start, parser in PARSERS.items():
@@ -50,3 +56,24 @@ def test_the_command_of_a_recorded_run_still_parses(path):
             break
     else:
         pytest.fail(f"no program of ours begins with {words[0]}")
+
+
+AVERAGED = [path for path in RESULTS if '"averaged": [' in path.read_text("utf8")]
+
+
+@pytest.mark.parametrize("path", AVERAGED, ids=lambda path: path.stem)
+def test_a_recorded_average_says_all_that_was_done_and_came_out(path):
+    record = json.loads(path.read_text("utf8"))
+    commands = record["commands"]
+    assert [shlex.split(command)[1] for command in commands] == ["train", "average", "evaluate"]
+    assert commands[-1] == record["command"]
+    assert record["averaged"][-1] == record["step"]
+    assert record["config"].keys() == {"model", "training", "decoding"}
+    assert record["config"]["model"]["parameters"] > 0
+    assert len(record["examples"]) == 10
+    assert set(record["scores"]) == {x for x in record["data"]["splits"] if x.startswith("test")}
+    for scores in record["scores"].values():
+        assert scores["bleu"] > 0 and scores["signature"]
+        assert all(
+            scores[x]["value"] > 0 and scores[x]["signature"] for x in ("moses_bleu", "chrf")
+        )

@@ -1,0 +1,267 @@
+"""What the commands do with a model that is there: average, translate, evaluate."""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from annotated.checkpoints import complete, load_checkpoint, readable, save_checkpoint, steps_in
+from annotated.corpora import Corpus
+from annotated.decoding import LONGEST, SearchConfig, candidates, translate
+from annotated.evaluation import Score, all_scores, average
+from annotated.inference import quantize
+from annotated.material import UserError, device_of, override, say, sets_asked, sides
+from annotated.record import commit, config_of, entry, write_record
+from annotated.tokenizer import Tokenizer
+from annotated.transformer import Transformer
+
+PRETRAINED = Path(__file__).parent / "pretrained"  # the model that comes with the package
+AT_ONCE = 512  # lines of a file that are translated together
+
+
+# annotated average
+
+
+def run_average(options: argparse.Namespace) -> None:
+    """annotated average"""
+    places = to_average(options.folder, options.last)
+    if options.out.exists():
+        raise UserError(f"--out {options.out} exists already: name a new folder")
+    model, tokenizer, about = load_checkpoint(places[-1])
+    facts = facts_of(places[-1])
+    model.load_state_dict(average(weights(place) for place in places))
+    if options.half:
+        model.half()
+        if not all(weight.isfinite().all() for weight in model.parameters()):
+            raise UserError("some weights are too large for float16: leave --half out")
+    about["averaged"] = [int(place.name.removeprefix("step-")) for place in places]
+    about["averaging"] = options.words
+    save_checkpoint(options.out, model, tokenizer, about)
+    (options.out / "run.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    steps = f"steps {about['averaged'][0]:,} to {about['averaged'][-1]:,}"
+    say(f"the mean of {len(places)} checkpoints, {steps}, is in {options.out}")
+
+
+def to_average(folder: Path, last: int) -> list[Path]:
+    """The last checkpoints of a run."""
+    if last < 1:
+        raise UserError(f"--last must be at least 1, not {last}")
+    places = steps_in(folder)
+    if not places:
+        raise UserError(f"{folder} holds no checkpoints of a run: name a folder such as runs/mine")
+    if len(places) < last:
+        raise UserError(
+            f"{folder} has {len(places)} checkpoints, not {last}: train with --keep {last} or give "
+            f"--last {len(places)}"
+        )
+    return places[-last:]
+
+
+def weights(place: Path) -> dict[str, Tensor]:
+    """The weights of one checkpoint."""
+    with readable(place):
+        return load_file(place / "model.safetensors")
+
+
+def facts_of(place: Path) -> dict[str, Any]:
+    """What a checkpoint's run.json says of the training: how, how far, how long, and its log."""
+    if not (place / "run.json").is_file():
+        raise UserError(f"{place} does not say how it was trained: run.json is missing")
+    with readable(place):
+        facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
+        return {name: facts[name] for name in ("training", "step", "seconds", "log")}
+
+
+# The model.
+
+
+def model_folder(options: argparse.Namespace) -> Path:
+    """The folder of the checkpoint that is asked for, or of the model that comes with the book."""
+    if options.model is None and not PRETRAINED.exists():
+        raise UserError(
+            f"the model that comes with the package is missing, {PRETRAINED}: name another with "
+            "--model, such as runs/toy-en-de after annotated train --data toy"
+        )
+    return complete(options.model or PRETRAINED)
+
+
+def open_model(
+    options: argparse.Namespace, search: SearchConfig
+) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
+    """The model that is asked for, its tokenizer, what was kept of its run."""
+    folder = model_folder(options)
+    device = "cpu" if options.int8 and options.device == "auto" else device_of(options)
+    model, tokenizer, about = load_checkpoint(folder, device)
+    if longest(model, search) < 2:
+        raise UserError(
+            f"this model has {model.config.max_length} learned positions, too few for --extra "
+            f"{search.extra}: lower it"
+        )
+    if sys.stderr.isatty():
+        say(f"the model is {folder}, trained on {about.get('data')} {about.get('pair')}")
+    return model, tokenizer, about
+
+
+def quickened(model: Transformer, options: argparse.Namespace) -> Transformer:
+    """The model itself, or with weights of 8 bits where --int8 asks for them."""
+    return quantize(model) if options.int8 else model
+
+
+def longest(model: Transformer, search: SearchConfig) -> int:
+    """The most tokens of a sentence that `candidates` translates at once, EOS included."""
+    learned = model.config.positions == "learned"
+    return min(LONGEST, model.config.max_length - search.extra) if learned else LONGEST
+
+
+# annotated translate
+
+
+def lines_of(stream: Iterable[bytes]) -> Iterator[str]:
+    """The stripped lines of a stream; bytes that are no UTF-8 become U+FFFD, and it is said.
+
+    Only a newline ends a line, so that there is one for each line of any other program.
+    """
+    damaged = 0
+    for number, line in enumerate(stream, start=1):
+        text = line.decode("utf-8", errors="replace")
+        if "\ufffd" in text and text.encode() != line:
+            damaged += 1
+            if damaged == 1:
+                say(f"line {number} is not UTF-8: U+FFFD takes the place of what cannot be read")
+        yield text.strip()
+    if damaged > 1:
+        say(f"{damaged:,} lines in all are not UTF-8")
+
+
+def run_translate(options: argparse.Namespace) -> None:
+    """annotated translate"""
+    search = override(SearchConfig(), options)
+    n_best = 1 if options.n_best is None else options.n_best
+    if not 1 <= n_best <= search.beam:
+        raise UserError(f"--n-best {n_best}: a beam of {search.beam} finds 1 to {search.beam}")
+    model, tokenizer, _ = open_model(options, search)
+    most = longest(model, search)
+    model = quickened(model, options)
+    lines = enumerate(lines_of(sys.stdin.buffer), start=1)
+    while chunk := list(islice(lines, 1 if sys.stdin.isatty() else AT_ONCE)):
+        for number, text in chunk:
+            if (size := len(tokenizer.encode(text)) + 1) > most:
+                say(f"line {number} has {size:,} tokens, more than {most}: translated in pieces")
+        found = candidates(model, tokenizer, [text for _, text in chunk], n_best, search)
+        for (number, _), best in zip(chunk, found, strict=True):
+            for text, score in best:
+                write(f"{number}\t{score:.4f}\t{text}" if options.n_best else text)
+        sys.stdout.flush()
+
+
+def write(line: str) -> None:
+    """A line to standard output, in UTF-8 whatever the terminal's language is."""
+    stream: BinaryIO = sys.stdout.buffer
+    stream.write(f"{line}\n".encode())
+
+
+# annotated evaluate
+
+
+@dataclass(frozen=True)
+class Result:
+    """The translations of one test set, and their scores."""
+
+    name: str
+    pairs: Sequence[tuple[str, str]]
+    outputs: list[str]
+    scores: dict[str, Score]
+
+    def examples(self, count: int = 10) -> list[dict[str, str]]:
+        """The first few, for a record."""
+        triples = zip(self.pairs[:count], self.outputs, strict=False)
+        return [{"source": s, "reference": r, "output": o} for (s, r), o in triples]
+
+    def save(self, folder: Path) -> None:
+        """Write the translations and what they were compared with, a line for each."""
+        for name, lines in (("hypotheses", self.outputs), ("references", sides(self.pairs)[1])):
+            text = "".join(line + "\n" for line in lines)
+            (folder / f"{self.name}.{name}.txt").write_text(text, encoding="utf-8")
+
+
+def results(
+    model: Transformer,
+    tokenizer: Tokenizer,
+    corpus: Corpus,
+    names: Sequence[str],
+    search: SearchConfig,
+) -> Iterator[Result]:
+    """Translate and score these sets of a corpus, one after the other."""
+    language = corpus.target if len(corpus.target) == 2 else "en"  # of Moses's tokenizer
+    for name in names:
+        sources, references = sides(corpus.splits[name])
+        outputs = translate(model, tokenizer, sources, search)
+        scores = all_scores(outputs, references, language)
+        yield Result(name, corpus.splits[name], outputs, scores)
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """annotated evaluate"""
+    search = override(SearchConfig(), options)
+    model, tokenizer, about = open_model(options, search)
+    corpus, names = sets_asked(options, about)
+    facts = recordable(options, about) if options.record else {}
+    config = config_of(model, facts.get("training", {}), search, options.int8)
+    model = quickened(model, options)
+    if options.output:
+        options.output.mkdir(parents=True, exist_ok=True)
+    found = []
+    for result in results(model, tokenizer, corpus, names, search):
+        for score in result.scores.values():
+            print(f"{corpus.name} {result.name}: {score}", flush=True)
+        if options.output:
+            result.save(options.output)
+        found.append(result)
+    if options.record:
+        record(options, about, corpus, config, facts, found)
+
+
+def recordable(options: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]:
+    """What a record says of the training; UserError where there can be no record."""
+    if "words" not in about:
+        raise UserError("--record is of models that annotated train has made, and not of this one")
+    if options.data or options.pair or options.source:
+        raise UserError(
+            "--record is of a model and the data that it was trained on: leave out what names other"
+        )
+    return facts_of(model_folder(options))
+
+
+def record(
+    options: argparse.Namespace,
+    about: dict[str, Any],
+    corpus: Corpus,
+    config: dict[str, Any],
+    facts: dict[str, Any],
+    found: list[Result],
+) -> None:
+    """Write the record of a model with all commands that made it; `facts` are of its training."""
+    words = [about["words"], *([about["averaging"]] if "averaging" in about else []), options.words]
+    commits = list(dict.fromkeys([*about.get("commits", []), commit()]))
+    write_record(
+        options.record,
+        options.words,
+        corpus,
+        config,
+        facts["seconds"],
+        facts["log"],
+        {result.name: entry(result.scores) for result in found},
+        examples=found[0].examples(),
+        commands=[shlex.join(["annotated", *each]) for each in words],
+        step=facts["step"],
+        **({"averaged": about["averaged"]} if "averaged" in about else {}),
+        **({"commits": commits} if len(commits) > 1 else {}),
+    )

@@ -1,0 +1,139 @@
+"""annotated.inference: what is made ready for decoding computes the same, or nearly."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from annotated import inference
+from annotated.batching import pad
+from annotated.decoding import SearchConfig, beam_search, greedy
+from annotated.embeddings import SharedEmbedding
+from annotated.inference import (
+    Int8Embedding,
+    Int8Linear,
+    has_int8_products,
+    in_steps,
+    prepare,
+    quantize,
+)
+from annotated.tokenizer import EOS
+from annotated.transformer import Transformer, TransformerConfig
+
+needs_int8 = pytest.mark.skipif(not has_int8_products(), reason="no int8 products here")
+SIZES = {"layers": 2, "d_model": 64, "d_ff": 128, "heads": 4, "dropout": 0.3}
+SOURCE = pad([[5, 6, 7, 8, EOS], [9, 10, EOS]])
+
+
+def a_model(**changes):
+    torch.manual_seed(0)
+    model = Transformer(TransformerConfig(60, **(SIZES | changes)))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    return model
+
+
+def test_steps_are_a_127th_of_the_largest_of_each_row():
+    x = torch.tensor([[1.0, -2.54, 0.009, 0.011], [0.0, 0.0, 0.0, 0.0], [1e-3, 0.0, 0.0, -1e-3]])
+    whole, step = in_steps(x)
+    assert whole.dtype == torch.int8 and step.shape == (3, 1)
+    assert whole[0].tolist() == [50, -127, 0, 1] and whole[1].tolist() == [0] * 4
+    assert whole[2].tolist() == [127, 0, 0, -127]
+    assert step[0].item() == pytest.approx(0.02)
+
+
+def test_nothing_moves_by_more_than_half_a_step():
+    x = torch.randn(50, 200, dtype=torch.float64)
+    whole, step = in_steps(x)
+    assert ((whole * step - x).abs() <= step / 2 * (1 + 1e-9)).all()
+
+
+@needs_int8
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 1, 48), (3, 7, 48), (64, 48)])
+def test_an_int8_product_is_that_of_the_rounded_matrices(shape, bias):
+    linear, x = nn.Linear(48, 40, bias), torch.randn(shape)
+    light = Int8Linear(linear.weight, linear.bias)
+    weight, weight_step = in_steps(linear.weight.detach())
+    rows, step = in_steps(x)
+    exact = (rows.double() * step) @ (weight.double() * weight_step).T
+    exact = exact + linear.bias.double() if bias else exact
+    assert torch.allclose(light(x).double(), exact, atol=1e-5)
+    assert light(x).shape == (*shape[:-1], 40)
+    assert (light(x) - linear(x)).norm() < 0.02 * linear(x).norm()
+
+
+@needs_int8
+def test_an_int8_embedding_embeds_and_scores():
+    embedding = SharedEmbedding(50, 32)
+    light = Int8Embedding(embedding)
+    tokens, x = torch.tensor([[3, 4], [49, 0]]), torch.randn(2, 3, 32)
+    assert (light(tokens) - embedding(tokens)).norm() < 0.02 * embedding(tokens).norm()
+    assert light(tokens).shape == (2, 2, 32)
+    error = (light.logits(x) - embedding.logits(x)).norm()
+    assert error < 0.02 * embedding.logits(x).norm()
+
+
+VARIANTS = [{}, {"norm_first": True}, {"attention_bias": True}, {"d_k": 8, "d_v": 24}]
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_a_prepared_model_is_the_same_model(changes):
+    model = a_model(**changes).double().eval()
+    ready = prepare(model)
+    target = torch.tensor([[1, 4, 5], [1, 9, 30]])
+    assert torch.allclose(ready(SOURCE, target), model(SOURCE, target), atol=1e-12)
+    assert torch.equal(greedy(ready, SOURCE), greedy(model, SOURCE))
+    found = [beam_search(each, SOURCE, SearchConfig(3)) for each in (ready, model)]
+    assert [one[0].ids for one in found[0]] == [one[0].ids for one in found[1]]
+
+
+@needs_int8
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_a_quantized_model_is_nearly_the_same_model(changes):
+    model = a_model(**changes).eval()
+    light = quantize(model)
+    target = torch.tensor([[1, 4, 5], [1, 9, 30]])
+    exact = model(SOURCE, target)
+    assert (light(SOURCE, target) - exact).norm() < 0.1 * exact.norm()
+    assert not any(isinstance(part, nn.Linear | SharedEmbedding) for part in light.modules())
+    assert len(beam_search(light, SOURCE, SearchConfig(2))) == 2
+
+
+@pytest.mark.parametrize("make", [prepare, pytest.param(quantize, marks=needs_int8)])
+def test_the_model_itself_is_left_as_it_was(make):
+    model = a_model().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    ready = make(model)
+    assert model.training and not ready.training
+    assert isinstance(model.embedding, SharedEmbedding)
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    assert any(isinstance(part, nn.Dropout) for part in model.modules())
+    assert not any(isinstance(part, nn.Dropout) for part in ready.modules())
+
+
+@needs_int8
+def test_the_matrices_take_a_quarter_of_the_bytes():
+    model = a_model()
+    light = quantize(model)
+    matrices = [part.weight for part in light.modules() if isinstance(part, Int8Linear)]
+    floats = [x for x in model.parameters() if x.dim() == 2]
+    assert sum(x.nbytes for x in matrices) * 4 == sum(x.nbytes for x in floats)
+
+
+@needs_int8
+def test_a_row_of_zeros_stays_one():
+    light = Int8Linear(torch.zeros(3, 8))
+    assert light(torch.zeros(2, 8)).equal(torch.zeros(2, 3))
+    assert not math.isnan(light(torch.randn(2, 8)).sum().item())
+
+
+def test_where_it_cannot_be_done_it_is_said(monkeypatch):
+    monkeypatch.setattr(inference, "has_int8_products", lambda: False)
+    with pytest.raises(ValueError, match="8-bit weights need a CPU"):
+        quantize(a_model())
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="8-bit weights need a CPU"):
+        quantize(a_model().to("meta"))

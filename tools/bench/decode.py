@@ -1,0 +1,163 @@
+"""Decoding beside Hugging Face's Marian and CTranslate2: milliseconds for each token written."""
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from typing import Any
+
+from annotated.record import commit, software
+from annotated.transformer import TransformerConfig
+from tools.bench import report, work
+from tools.bench.decoders import LIBRARIES, Decoder, chosen_products, decoders, missing
+from tools.bench.measure import precision
+
+SEED = 1
+WARM = 1  # rounds before the clock runs
+REST = 0.1  # seconds before each turn: the threads of the one before wait awake for a while
+SIZES = ["small", "base-37k"]
+AGAINST = "Marian"  # as it comes, or with the products that this package chooses: the faster
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is measured."""
+
+    rounds: int = 7  # each writes the same translations again
+    length: int = 32  # tokens of each translation
+    beams: tuple[int, ...] = (1, 4)  # 1: greedy
+    sentences: tuple[int, ...] = (1, 16)  # at once
+    rest: float = REST
+
+
+QUICK = Amount(rounds=2, length=4, sentences=(1, 3), rest=0.0)
+
+
+@dataclass
+class Row:
+    """A contender in one cell of the table, and its seconds in each round."""
+
+    decoder: Decoder
+    precision: str  # of torch.set_float32_matmul_precision
+    seconds: list[float] = field(default_factory=list)
+
+    def take(self, sources: Sequence[list[int]], beam: int, length: int) -> float:
+        """Translate once; returns the seconds. ValueError for tokens too many or too few."""
+        with precision(self.precision):
+            began = time.perf_counter()
+            written = self.decoder.decode(sources, beam, length)
+            seconds = time.perf_counter() - began
+        if [len(ids) for ids in written] != [length] * len(sources):
+            found = sorted({len(ids) for ids in written})
+            raise ValueError(f"{self.decoder.name} wrote {found} tokens, not {length} a sentence")
+        return seconds
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What can be set."""
+    command.add_argument("--sizes", nargs="+", choices=list(work.SIZES), default=SIZES)
+    command.add_argument("--rounds", type=int, default=Amount.rounds, help="of which the median")
+    command.add_argument("--length", type=int, default=Amount.length, help="tokens to write")
+
+
+def run(options: argparse.Namespace) -> None:
+    """python -m tools.bench decode"""
+    began, at_commit = time.perf_counter(), commit()
+    sizes = {"tiny": work.TINY} if options.quick else {x: work.SIZES[x] for x in options.sizes}
+    amount = QUICK if options.quick else Amount(options.rounds, options.length)
+    for name in missing():
+        report.say(f"{name} is not installed, so {LIBRARIES[name]} is left out: run `make bench`")
+    lines, curve = [], []
+    for size, config in sizes.items():
+        contenders = decoders(config, SEED)
+        for sentences, beam in cells(amount):
+            kind = {"size": size, "search": search(beam), "sentences": sentences}
+            report.say(", ".join(map(str, kind.values())))
+            chosen = chosen_products(sentences * beam)
+            rows = [Row(each, chosen if each.chooses else "highest") for each in contenders]
+            race(rows, sources(config, sentences), beam, amount)
+            lines.append(kind | {"products": chosen} | summary(rows, sentences * amount.length))
+            curve += [kind | turn for turn in turns(rows)]
+    show(lines)
+    if options.record:
+        most = work.sentences(max(amount.sentences), config.vocab_size, SEED)
+        report.write(
+            options.record,
+            options.words,
+            commit=at_commit,
+            software=software() | versions(),
+            data=work.fingerprint(most, SEED) | {"one": f"a source of {work.MEAN} tokens"},
+            config={
+                "sizes": {size: asdict(config) for size, config in sizes.items()},
+                **asdict(amount),
+                "warm_up_rounds": WARM,
+                "times": f"milliseconds of {AGAINST}, the faster of the two, / those of the row",
+            },
+            seconds=time.perf_counter() - began,
+            curve=curve,
+            scores={"table": lines},
+        )
+
+
+def cells(amount: Amount) -> Iterator[tuple[int, int]]:
+    """How many sentences at once, and the size of the beam."""
+    return ((sentences, beam) for beam in amount.beams for sentences in amount.sentences)
+
+
+def search(beam: int) -> str:
+    """The name of the search with a beam of this size."""
+    return "greedy" if beam == 1 else f"beam {beam}"
+
+
+def sources(config: TransformerConfig, count: int) -> list[list[int]]:
+    """So many ragged sources of random tokens; one alone has the mean length."""
+    return [source for source, _ in work.sentences(count, config.vocab_size, SEED)]
+
+
+def race(rows: Sequence[Row], sources: Sequence[list[int]], beam: int, amount: Amount) -> None:
+    """Each contender in turn translates the sources, A B C A B C; fills in the rows' seconds."""
+    for turn in range(WARM + amount.rounds):
+        for row in rows:
+            time.sleep(amount.rest)
+            seconds = row.take(sources, beam, amount.length)
+            if turn >= WARM:
+                row.seconds.append(seconds)
+
+
+def summary(rows: Sequence[Row], tokens: int) -> dict[str, dict[str, float]]:
+    """Of each contender the milliseconds a token, by its median round, and the speed.
+
+    The speed is in times that of Marian, with whichever products that is faster;
+    there is none where Marian is not installed.
+    """
+    each = {row.decoder.name: 1000 * statistics.median(row.seconds) / tokens for row in rows}
+    against = [value for name, value in each.items() if name.startswith(AGAINST)]
+    times = {name: min(against) / value for name, value in each.items()} if against else {}
+    return {"ms/token": each, "times Marian": times}
+
+
+def turns(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The seconds of every contender, round by round."""
+    count = len(rows[0].seconds)
+    return [{"seconds": {row.decoder.name: row.seconds[i] for row in rows}} for i in range(count)]
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that are compared with."""
+    lacking = missing()
+    return {name: metadata.version(name) for name in LIBRARIES if name not in lacking}
+
+
+def show(lines: Sequence[Mapping[str, Any]]) -> None:
+    """The two tables, on standard output."""
+    titles = {
+        "ms/token": "Milliseconds a token written, of the median round",
+        "times Marian": f"Times as fast as {AGAINST}, the faster of the two",
+    }
+    for key, title in titles.items():
+        kinds = ("size", "search", "sentences")
+        rows = [{kind: line[kind] for kind in kinds} | line[key] for line in lines if line[key]]
+        if rows:
+            print(report.table(title, rows) + "\n")

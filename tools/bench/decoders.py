@@ -1,0 +1,251 @@
+"""Those that are compared in decoding, all with the weights of one model of this package.
+
+Each writes so many tokens for each source, no fewer and no more: how long a translation of random
+weights would be says nothing of speed.
+"""
+
+import importlib
+import importlib.util
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+
+from annotated import decoding
+from annotated.batching import pad
+from annotated.inference import has_int8_products, prepare, quantize
+from annotated.positions import sinusoids
+from annotated.products import choose_products
+from annotated.tokenizer import BOS, EOS, PAD
+from annotated.transformer import Transformer, TransformerConfig
+from tools.bench import contenders
+from tools.bench.measure import precision
+
+Decode = Callable[[Sequence[list[int]], int, int], list[list[int]]]
+POSITIONS = 1024  # in the others' tables of sinusoids
+LIBRARIES = {"transformers": "Marian", "ctranslate2": "CTranslate2"}
+
+
+@dataclass
+class Decoder:
+    """One implementation.
+
+    decode: sources without EOS, the size of the beam (1: greedy), N -> N ids for each source.
+    chooses: whether it runs with the float32 products that `choose_products` chooses for so many
+    rows at a time; if not, with PyTorch's default.
+    """
+
+    name: str
+    decode: Decode
+    chooses: bool = False
+
+
+def missing() -> list[str]:
+    """The libraries to compare with that are not installed."""
+    return [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+
+
+def chosen_products(rows: int) -> str:
+    """The products that this package chooses for so many rows; PyTorch's are as they were."""
+    with precision("highest"):
+        return choose_products(rows=rows)
+
+
+def decoders(config: TransformerConfig, seed: int) -> list[Decoder]:
+    """All that are installed, with the weights that the seed draws for this package's model."""
+    torch.manual_seed(seed)
+    model = Transformer(config).eval()
+    rows = [Decoder("annotated float32", ours(prepare(model)), chooses=True)]
+    if has_int8_products():
+        rows.append(Decoder("annotated int8", ours(quantize(model)), chooses=True))
+    lacking = missing()
+    if "transformers" not in lacking:
+        decode = marian(model)
+        rows += [Decoder("Marian", decode), Decoder("Marian, chosen products", decode, True)]
+    if "ctranslate2" not in lacking:
+        kinds = ["float32", "int8"]
+        rows += [Decoder(f"CTranslate2 {kind}", ctranslate2(model, kind)) for kind in kinds]
+    return rows
+
+
+def ids(sources: Sequence[list[int]]) -> Tensor:
+    """Sources as a model takes them: (B, S), each with EOS, padded."""
+    return pad([[*source, EOS] for source in sources])
+
+
+# This package.
+
+
+@contextmanager
+def forced(model: Transformer, length: int) -> Iterator[None]:
+    """In here no sentence ends by itself, and each has `length` tokens at most."""
+    logits = model.embedding.logits
+
+    def endless(x: Tensor) -> Tensor:
+        scores = logits(x)
+        scores[..., EOS] = -math.inf
+        return scores
+
+    def limits(source: Tensor, extra: int) -> Tensor:
+        return torch.full_like(source[:, 0], length)
+
+    with (
+        mock.patch.object(model.embedding, "logits", endless),
+        mock.patch.object(decoding, "limits", limits),
+    ):
+        yield
+
+
+def ours(model: Transformer) -> Decode:
+    """The searches of Section 6.1."""
+
+    def decode(sources: Sequence[list[int]], beam: int, length: int) -> list[list[int]]:
+        with forced(model, length):
+            if beam == 1:
+                return decoding.greedy(model, ids(sources), extra=length).tolist()
+            config = decoding.SearchConfig(beam=beam, extra=length)
+            found = decoding.beam_search(model, ids(sources), config)
+        return [best[0].ids for best in found]
+
+    return decode
+
+
+# Hugging Face's Marian.
+
+MODULES = {  # its names by ours
+    "feed_forward.inner": "fc1",
+    "feed_forward.outer": "fc2",
+    "self_attention": "self_attn",
+    "cross_attention": "encoder_attn",
+    "query": "q_proj",
+    "key": "k_proj",
+    "value": "v_proj",
+    "output": "out_proj",
+}
+NORMS = {  # of a layer, in the order of our residual connections
+    "encoder": ["self_attn_layer_norm", "final_layer_norm"],
+    "decoder": ["self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"],
+}
+
+
+def marian(model: Transformer) -> Decode:
+    """`generate` of Hugging Face's Marian, as it comes."""
+    theirs: Any = marian_model(model)
+
+    def decode(sources: Sequence[list[int]], beam: int, length: int) -> list[list[int]]:
+        source = ids(sources)
+        written = theirs.generate(  # all hypotheses have one length: no length penalty matters
+            source,
+            attention_mask=source != PAD,
+            do_sample=False,
+            num_beams=beam,
+            min_new_tokens=length,
+            max_new_tokens=length,
+        )
+        return written[:, 1:].tolist()  # without BOS
+
+    return decode
+
+
+@torch.no_grad()
+def marian_model(model: Transformer) -> nn.Module:
+    """Marian with our weights and sinusoids, and zeros for the biases that we do not have."""
+    theirs: Any = contenders.marian(model.config).model.eval()
+    weights = {marian_name(name): value for name, value in model.state_dict().items()}
+    for name, parameter in theirs.named_parameters():
+        parameter.copy_(weights.get(name, torch.zeros_like(parameter)))
+    for stack in (theirs.model.encoder, theirs.model.decoder):  # its own has the sines first
+        stack.embed_positions.weight.copy_(sinusoids(POSITIONS, model.config.d_model))
+    return theirs
+
+
+def marian_name(name: str) -> str:
+    """What Marian calls the weight that we call so."""
+    if name == "embedding.weight":
+        return "model.shared.weight"
+    for mine, its in MODULES.items():
+        name = name.replace(f".{mine}.", f".{its}.")
+    for index, norm in enumerate(NORMS[name.split(".")[0]]):
+        name = name.replace(f".residuals.{index}.norm.", f".{norm}.")
+    return f"model.{name}"
+
+
+# CTranslate2.
+
+
+def ctranslate2(model: Transformer, kind: str) -> Decode:
+    """CTranslate2 with our weights, kept as "float32" or "int8", on as many threads as PyTorch."""
+    with tempfile.TemporaryDirectory() as folder:
+        specification(model).save(folder)
+        translator = importlib.import_module("ctranslate2").Translator(
+            folder,
+            compute_type=kind,
+            inter_threads=1,
+            intra_threads=torch.get_num_threads(),
+        )
+
+    def decode(sources: Sequence[list[int]], beam: int, length: int) -> list[list[int]]:
+        found = translator.translate_batch(
+            [[*map(str, source), str(EOS)] for source in sources],
+            beam_size=beam,
+            min_decoding_length=length,
+            max_decoding_length=length,
+        )
+        return [[int(token) for token in each.hypotheses[0]] for each in found]
+
+    return decode
+
+
+@torch.no_grad()
+def specification(model: Transformer) -> Any:
+    """The model as CTranslate2 describes it; its tokens are the ids, written as digits."""
+    library = importlib.import_module("ctranslate2.specs")
+    sizes = model.config
+    spec = library.TransformerSpec.from_config(sizes.layers, sizes.heads, pre_norm=False)
+    decoder = spec.decoder
+    for tied in (spec.encoder.embeddings[0], decoder.embeddings, decoder.projection):
+        tied.weight = model.embedding.weight
+    for stack, its in ((model.encoder, spec.encoder), (model.decoder, spec.decoder)):
+        its.position_encodings.encodings = sinusoids(POSITIONS, sizes.d_model)
+        for layer, other in zip(stack.layers, its.layer, strict=True):
+            specify(layer, other)
+    words = list(map(str, range(sizes.vocab_size)))
+    spec.register_source_vocabulary(words)
+    spec.register_target_vocabulary(words)
+    spec.config.unk_token, spec.config.eos_token = str(PAD), str(EOS)
+    spec.config.bos_token = spec.config.decoder_start_token = str(BOS)
+    spec.validate()
+    spec.optimize()
+    return spec
+
+
+def specify(layer: Any, its: Any) -> None:
+    """The weights of one of our layers, sub-layer by sub-layer."""
+    mine = layer.self_attention
+    fill(its.self_attention.linear[0], mine.query, mine.key, mine.value)
+    fill(its.self_attention.linear[1], mine.output)
+    parts = [its.self_attention, its.ffn]
+    if hasattr(layer, "cross_attention"):
+        mine = layer.cross_attention
+        fill(its.attention.linear[0], mine.query)
+        fill(its.attention.linear[1], mine.key, mine.value)
+        fill(its.attention.linear[2], mine.output)
+        parts.insert(1, its.attention)
+    fill(its.ffn.linear_0, layer.feed_forward.inner)
+    fill(its.ffn.linear_1, layer.feed_forward.outer)
+    for residual, part in zip(layer.residuals, parts, strict=True):
+        part.layer_norm.gamma = residual.norm.weight
+        part.layer_norm.beta = residual.norm.bias
+
+
+def fill(its: Any, *maps: nn.Linear) -> None:
+    """Linear maps of one input, as one: their weights below each other, and their biases."""
+    its.weight = torch.cat([one.weight for one in maps])
+    if all(one.bias is not None for one in maps):
+        its.bias = torch.cat([one.bias for one in maps])
