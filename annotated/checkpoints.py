@@ -105,6 +105,23 @@ def readable(place: Path) -> Iterator[None]:
         raise CheckpointError(f"the checkpoint in {place} cannot be read: {reason}") from None
 
 
+def read_description(path: Path) -> tuple[TransformerConfig, dict[str, Any]]:
+    """What model.json says: the model's sizes, and what was kept of its run."""
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        return TransformerConfig(**description["model"]), dict(description["about"])
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointError(f"{path} describes no model of this book, or is damaged") from None
+
+
+def read_weights(model: Transformer, path: Path) -> None:
+    """The weights of model.safetensors, into a model of the right sizes."""
+    try:
+        model.load_state_dict(load_file(path))
+    except (RuntimeError, SafetensorError):
+        raise CheckpointError(f"{path} is damaged, or holds another model's weights") from None
+
+
 def load_checkpoint(
     folder: Path | str,
     device: torch.device | str = "cpu",
@@ -118,16 +135,16 @@ def load_checkpoint(
     """
     place = complete(folder)
     with readable(place):
-        description = json.loads((place / "model.json").read_text(encoding="utf-8"))
-        model = Transformer(TransformerConfig(**description["model"]))
-        model.load_state_dict(load_file(place / "model.safetensors"))
+        config, about = read_description(place / "model.json")
+        model = Transformer(config)
+        read_weights(model, place / "model.safetensors")
         tokenizer = read(place / "tokenizer.json")
     if len(tokenizer) != model.config.vocab_size:
         raise CheckpointError(
             f"the tokenizer in {place} has {len(tokenizer)} tokens, its model "
             f"{model.config.vocab_size}: they do not belong together"
         )
-    return model.to(device).eval(), tokenizer, description["about"]
+    return model.to(device).eval(), tokenizer, about
 
 
 def optimizer_tensors(run: Run) -> dict[str, Tensor]:

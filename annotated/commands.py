@@ -119,7 +119,9 @@ def run_train(options: argparse.Namespace) -> int:
             commits.append(at_commit)  # the code of every sitting
         size = count_parameters(trial.run.model)
         say(f"{size:,} parameters on {device}; the run goes to {trial.folder}")
-        if stopped_by := fit(trial):
+        stopped_by = fit(trial)
+        workers.wait()  # nobody leaves while another still works
+        if stopped_by:
             again = ["annotated train --resume", str(trial.folder)]
             again += ["--record", str(options.record)] if options.record else []
             say(f"stopped at step {trial.run.step:,}; to go on: {' '.join(again)}")
@@ -277,7 +279,7 @@ def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
 
     def validate(model: Transformer) -> dict[str, float]:
         outputs = translate(model, tokenizer, sources, SearchConfig(beam=1))  # greedy: for speed
-        score = bleu(outputs, references).value
+        score = bleu(outputs, references, bool(trial.about["lowercase"])).value
         return {"validation_loss": validation_loss(model, held_out), "validation_bleu": score}
 
     def save(run: Run) -> None:
@@ -296,8 +298,8 @@ def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
 def record(path: Path, trial: Trial) -> None:
     """Score every test set once and write the run's record."""
     run, corpus, commits = trial.run, trial.corpus, trial.about["commits"]
-    search = SearchConfig()
-    found = list(results(run.model, trial.tokenizer, corpus, test_sets(corpus), search))
+    search, lowercase = SearchConfig(), bool(trial.about["lowercase"])
+    found = list(results(run.model, trial.tokenizer, corpus, test_sets(corpus), search, lowercase))
     for result in found:
         say(f"{result.name}: {result.scores['bleu']}")
     write_record(

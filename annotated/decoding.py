@@ -166,6 +166,8 @@ class SearchConfig:
         for name, least in ("beam", 1), ("alpha", 0), ("extra", 0):
             if not getattr(self, name) >= least:  # nan is not
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if self.alpha > 100:
+            raise ValueError(f"alpha must be at most 100, not {self.alpha}")
 
 
 @dataclass(frozen=True)
@@ -343,6 +345,8 @@ def candidates(
     config = config or SearchConfig()
     if model.config.positions == "learned":
         longest = min(longest, model.config.max_length - config.extra)
+    if longest < 2:
+        raise ValueError(f"{longest} positions are too few for a source: lower extra")
 
     def begins(i: int) -> bool:
         return tokenizer.pieces([i])[0].startswith(" ")

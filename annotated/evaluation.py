@@ -56,12 +56,12 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool =
     return counted(sacrebleu.BLEU(lowercase=lowercase), "BLEU", hypotheses, references)
 
 
-def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+def chrf(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> Score:
     """chrF2 by sacreBLEU, letters counted over the whole corpus (Popović, 2015).
 
     Raises ValueError as `bleu` does.
     """
-    return counted(sacrebleu.CHRF(), "chrF2", hypotheses, references)
+    return counted(sacrebleu.CHRF(lowercase=lowercase), "chrF2", hypotheses, references)
 
 
 moses = cache(MosesTokenizer)  # one tokenizer for each language
@@ -120,13 +120,19 @@ def paper_bleu(hypotheses: Sequence[str], references: Sequence[str], language: s
 
 
 def all_scores(
-    hypotheses: Sequence[str], references: Sequence[str], language: str = "de"
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    language: str = "de",
+    lowercase: bool = False,
 ) -> dict[str, Score]:
-    """The three scores of a record: "bleu", "moses_bleu" (by language) and "chrf"."""
+    """The three scores of a record: "bleu", "moses_bleu" (by language) and "chrf".
+
+    With `lowercase`, case does not count in any of them: for a model that writes no capitals.
+    """
     return {
-        "bleu": bleu(hypotheses, references),
+        "bleu": bleu(hypotheses, references, lowercase),
         "moses_bleu": moses_bleu(hypotheses, references, language),
-        "chrf": chrf(hypotheses, references),
+        "chrf": chrf(hypotheses, references, lowercase),
     }
 
 

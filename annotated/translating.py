@@ -17,7 +17,7 @@ from annotated.checkpoints import complete, load_checkpoint, readable, save_chec
 from annotated.corpora import Corpus
 from annotated.decoding import LONGEST, SearchConfig, candidates, translate
 from annotated.evaluation import Score, all_scores, average
-from annotated.inference import quantize
+from annotated.inference import prepare, quantize
 from annotated.material import UserError, device_of, override, say, sets_asked, sides
 from annotated.record import commit, config_of, entry, write_record
 from annotated.tokenizer import Tokenizer
@@ -111,8 +111,8 @@ def open_model(
 
 
 def quickened(model: Transformer, options: argparse.Namespace) -> Transformer:
-    """The model itself, or with weights of 8 bits where --int8 asks for them."""
-    return quantize(model) if options.int8 else model
+    """The model made ready for decoding; with weights of 8 bits where --int8 asks for them."""
+    return quantize(model) if options.int8 else prepare(model)
 
 
 def longest(model: Transformer, search: SearchConfig) -> int:
@@ -198,13 +198,17 @@ def results(
     corpus: Corpus,
     names: Sequence[str],
     search: SearchConfig,
+    lowercase: bool,
 ) -> Iterator[Result]:
-    """Translate and score these sets of a corpus, one after the other."""
+    """Translate and score these sets of a corpus, one after the other.
+
+    lowercase: the model writes no capitals, so case does not count.
+    """
     language = corpus.target if len(corpus.target) == 2 else "en"  # of Moses's tokenizer
     for name in names:
         sources, references = sides(corpus.splits[name])
         outputs = translate(model, tokenizer, sources, search)
-        scores = all_scores(outputs, references, language)
+        scores = all_scores(outputs, references, language, lowercase)
         yield Result(name, corpus.splits[name], outputs, scores)
 
 
@@ -219,7 +223,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
     found = []
-    for result in results(model, tokenizer, corpus, names, search):
+    lowercase = bool(about.get("lowercase"))
+    for result in results(model, tokenizer, corpus, names, search, lowercase):
         for score in result.scores.values():
             print(f"{corpus.name} {result.name}: {score}", flush=True)
         if options.output:
