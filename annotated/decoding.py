@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from annotated.attention import MultiHeadAttention
 from annotated.batching import pad
@@ -42,13 +41,19 @@ class LayerCache:
         self.past = tuple(kept[: len(rows)] for kept in self.past)
 
 
+def as_bias(mask: Tensor) -> Tensor:
+    """A mask as numbers to add to scores: 0 where it is True, minus infinity elsewhere."""
+    return torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, -math.inf)
+
+
 def read(
-    heads: MultiHeadAttention, x: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+    heads: MultiHeadAttention, x: Tensor, key: Tensor, value: Tensor, bias: Tensor | None
 ) -> Tensor:
     """`MultiHeadAttention.attend`: x (B, k, D), keys and values (B, H, n, K) -> (B, k, D)"""
-    query = heads.split(heads.query(x))  # (B, H, k, K)
-    found = F.scaled_dot_product_attention(query, key, value, mask)  # (B, H, k, K')
-    return heads.output(heads.merge(found))
+    query = heads.split(heads.query(x)) / math.sqrt(key.size(-1))  # (B, H, k, K)
+    scores = query @ key.transpose(-2, -1)  # (B, H, k, n)
+    scores = scores if bias is None else scores + bias
+    return heads.output(heads.merge(scores.softmax(-1) @ value))
 
 
 def layer_step(
@@ -60,7 +65,8 @@ def layer_step(
 ) -> Tensor:
     """The newest positions x (B, k, D) through one decoder layer -> (B, k, D).
 
-    seen (B, 1, k, length): which entries of the cache each of the k looks back at. None: all.
+    seen (B, 1, k, length), which entries of the cache each of the k looks back at, and
+    memory_mask (B, 1, 1, S) are biases on the scores; None: everywhere.
     """
 
     def look_back(x: Tensor) -> Tensor:
@@ -82,11 +88,10 @@ class Decoding:
         self.model = model
         self.layers: list[Any] = list(model.decoder.layers)  # of DecoderLayer
         memory, mask = model.encode(source)  # (B, S, D), (B, 1, 1, S)
-        self.memory_mask = None if mask.all() else mask
+        self.memory_mask = None if mask.all() else as_bias(mask)
         room = k * (source.size(1) + extra)
-        self.caches = [
-            LayerCache(layer.cross_attention.keys_values(memory), room) for layer in self.layers
-        ]
+        kept = [layer.cross_attention.keys_values(memory) for layer in self.layers]
+        self.caches = [LayerCache(tuple(x.contiguous() for x in pair), room) for pair in kept]
         self.own = torch.eye(k, dtype=torch.bool, device=source.device)
         self.seen = self.own.new_empty(source.size(0), k, 0)  # (B, k, entries)
         self.length = 0  # positions written so far
@@ -99,7 +104,7 @@ class Decoding:
         b, k = token.shape
         if k > 1:
             self.look_at(parent)
-        seen = self.seen[:, None] if k > 1 else None  # (B, 1, k, entries)
+        seen = as_bias(self.seen[:, None]) if k > 1 else None  # (B, 1, k, entries)
         x = self.model.embed(token.reshape(b * k, 1), start=self.length)  # (B k, 1, D)
         x = x.view(b, k, -1)  # the k stand at one position, side by side
         for layer, cache in zip(self.layers, self.caches, strict=True):

@@ -35,14 +35,14 @@ def best_setting(seconds: Mapping[str, float], error: Mapping[str, float]) -> st
     return best if GAIN * seconds[best] <= seconds["highest"] else "highest"
 
 
-def choose_products(tries: int = 7, rows: int = 512) -> str:
+def choose_products(tries: int = 7, rows: int = 512, width: int = 512) -> str:
     """Measure, then set the fastest setting whose error is like the default's; returns its name.
 
-    For a CPU, and products of so many rows: training has many, decoding few. A setting has to be
-    1.2 times as fast as the default, and its error at most 4 times as large: rounding to 16 bits
-    on the way would make it thousands of times as large.
+    For a CPU, and products of (rows, width) and (width, width): training has many rows, decoding
+    few. A setting has to be 1.2 times as fast as the default, and its error at most 4 times as
+    large: rounding to 16 bits on the way would make it thousands of times as large.
     """
-    found = [{name: try_products(name, rows) for name in SETTINGS} for _ in range(tries)]
+    found = [{name: try_products(name, rows, width) for name in SETTINGS} for _ in range(tries)]
     seconds = {name: min(turn[name][0] for turn in found) for name in SETTINGS}
     error = {name: max(turn[name][1] for turn in found) for name in SETTINGS}
     choice = best_setting(seconds, error)

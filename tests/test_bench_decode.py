@@ -158,12 +158,12 @@ def test_every_contender_that_is_installed_runs():
 @needs("transformers")
 def test_marian_runs_as_it_comes_and_with_the_products_that_we_choose():
     found = {each.name: each.chooses for each in decoders.decoders(work.TINY, 1)}
-    assert found["annotated float32"] and found["annotated int8"]
+    assert found["annotated float32"]
     assert (found["Marian"], found["Marian, chosen products"]) == (False, True)
 
 
 def test_choosing_products_leaves_the_precision_as_it_was():
-    assert decoders.chosen_products(4) in SETTINGS
+    assert decoders.chosen_products(4, 64) in SETTINGS
     assert torch.get_float32_matmul_precision() == "highest"
 
 

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
         for sentences, beam in cells(amount):
             kind = {"size": size, "search": search(beam), "sentences": sentences}
             report.say(", ".join(map(str, kind.values())))
-            chosen = chosen_products(sentences * beam)
+            chosen = chosen_products(sentences * beam, config.d_model)
             rows = [Row(each, chosen if each.chooses else "highest") for each in contenders]
             race(rows, sources(config, sentences), beam, amount)
             lines.append(kind | {"products": chosen} | summary(rows, sentences * amount.length))

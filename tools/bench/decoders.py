@@ -51,10 +51,10 @@ def missing() -> list[str]:
     return [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
 
 
-def chosen_products(rows: int) -> str:
-    """The products that this package chooses for so many rows; PyTorch's are as they were."""
+def chosen_products(rows: int, width: int) -> str:
+    """The products that this package chooses for these sizes; PyTorch's are as they were."""
     with precision("highest"):
-        return choose_products(rows=rows)
+        return choose_products(rows=rows, width=width)
 
 
 def decoders(config: TransformerConfig, seed: int) -> list[Decoder]:
@@ -63,7 +63,7 @@ def decoders(config: TransformerConfig, seed: int) -> list[Decoder]:
     model = Transformer(config).eval()
     rows = [Decoder("annotated float32", ours(prepare(model)), chooses=True)]
     if has_int8_products():
-        rows.append(Decoder("annotated int8", ours(quantize(model)), chooses=True))
+        rows.append(Decoder("annotated int8", ours(quantize(model))))
     lacking = missing()
     if "transformers" not in lacking:
         decode = marian(model)
