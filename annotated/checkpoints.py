@@ -111,7 +111,9 @@ def read_description(path: Path) -> tuple[TransformerConfig, dict[str, Any]]:
         description = json.loads(path.read_text(encoding="utf-8"))
         return TransformerConfig(**description["model"]), dict(description["about"])
     except (KeyError, TypeError, ValueError):
-        raise CheckpointError(f"{path} describes no model of this book, or is damaged") from None
+        raise CheckpointError(
+            f"{path} cannot be read: it is damaged, or describes no model of this book"
+        ) from None
 
 
 def read_weights(model: Transformer, path: Path) -> None:
@@ -119,7 +121,9 @@ def read_weights(model: Transformer, path: Path) -> None:
     try:
         model.load_state_dict(load_file(path))
     except (RuntimeError, SafetensorError):
-        raise CheckpointError(f"{path} is damaged, or holds another model's weights") from None
+        raise CheckpointError(
+            f"{path} cannot be read: it is damaged, or holds another model's weights"
+        ) from None
 
 
 def load_checkpoint(

@@ -292,10 +292,10 @@ def test_a_model_that_computes_nonsense_still_comes_to_an_end():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"beam": 0}, {"alpha": -0.1}, {"alpha": math.nan}, {"extra": -1}]
+    "wrong", [{"beam": 0}, {"alpha": -0.1}, {"alpha": math.nan}, {"alpha": 101}, {"extra": -1}]
 )
 def test_what_cannot_be_searched_with_is_said(wrong):
-    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be at least"):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be at (least|most)"):
         SearchConfig(**wrong)
 
 
@@ -393,3 +393,9 @@ def test_learned_positions_are_not_overrun(tokenizer):
     sizes = TransformerConfig(len(tokenizer), 1, 16, 32, 2, positions="learned", max_length=80)
     model = Transformer(sizes)
     assert len(translate(model, tokenizer, ["ein Hund " * 50])) == 1
+
+
+def test_too_few_learned_positions_are_said(tokenizer):
+    sizes = TransformerConfig(len(tokenizer), 1, 16, 32, 2, positions="learned", max_length=50)
+    with pytest.raises(ValueError, match="too few"):
+        translate(Transformer(sizes), tokenizer, ["der Hund"])

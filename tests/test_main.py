@@ -633,6 +633,7 @@ def cut(file):
     "name, spoil",
     [
         ("model.safetensors", Path.unlink),
+        ("model.json", described(lambda content: content.pop("about"))),
         ("model.safetensors", cut),
         ("model.safetensors", lambda file: file.write_bytes(b"")),
         ("model.safetensors", lambda file: file.write_bytes(b"PK\x03\x04 no such format")),
@@ -715,9 +716,9 @@ def test_moses_cuts_by_the_language_of_the_target_side(trained, monkeypatch, cap
     asked = []
     scores = translating.all_scores
 
-    def spy(hypotheses, references, language):
+    def spy(hypotheses, references, language, lowercase):
         asked.append(language)
-        return scores(hypotheses, references, language)
+        return scores(hypotheses, references, language, lowercase)
 
     monkeypatch.setattr(translating, "all_scores", spy)
     assert main(["evaluate", "--model", RUN]) == 0
@@ -958,6 +959,7 @@ def test_a_set_that_is_not_there_is_said(trained, capsys):
         (["--alpha", "-1"], "alpha must be at least 0, not -1"),
         (["--alpha", "nan"], "alpha must be at least 0, not nan"),
         (["--extra", "-1"], "extra must be at least 0, not -1"),
+        (["--alpha", "1e308"], "alpha must be at most 100"),
     ],
 )
 def test_a_search_that_cannot_be_is_said(trained, monkeypatch, capsys, command, words, said):

@@ -22,7 +22,7 @@ def machine(monkeypatch, **settings):
     """A machine on which settings take (seconds, error); those not named are like the default."""
     calls = []
 
-    def tried(setting):
+    def tried(setting, *sizes):
         calls.append(setting)
         torch.set_float32_matmul_precision(setting)
         return settings.get(setting, (1.0, 2e-7))
@@ -71,14 +71,16 @@ def test_settings_take_turns(monkeypatch):
 def test_a_disturbed_try_counts_neither_for_speed_nor_against_it(monkeypatch):
     """The fastest try counts, whatever the others took."""
     times = iter([9.0, 9.0, 9.0, 1.0, 1.0, 0.4])
-    monkeypatch.setattr(products, "try_products", lambda setting: (next(times), 2e-7))
+    monkeypatch.setattr(products, "try_products", lambda setting, *sizes: (next(times), 2e-7))
     assert choose_products(tries=2) == "medium"
 
 
 def test_the_largest_error_counts(monkeypatch):
     errors = iter([2e-7, 2e-7, 2e-7, 2e-7, 2e-7, 2e-3])
     seconds = {"highest": 1.0, "high": 1.0, "medium": 0.1}
-    monkeypatch.setattr(products, "try_products", lambda name: (seconds[name], next(errors)))
+    monkeypatch.setattr(
+        products, "try_products", lambda name, *sizes: (seconds[name], next(errors))
+    )
     assert choose_products(tries=2) == "highest"
 
 
