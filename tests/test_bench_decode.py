@@ -68,13 +68,24 @@ def sources():
     return decode.sources(CONFIG, 5)
 
 
+def opened(session):
+    """What a session gives, for as long as it is held."""
+    context = session()
+    decode = context.__enter__()
+
+    def held(*arguments, context=context):
+        return decode(*arguments)
+
+    return held
+
+
 CONTENDERS = {
     "annotated": decoders.ours,
     "annotated prepared": lambda model: decoders.ours(prepare(model)),
     "annotated int8": lambda model: decoders.ours(quantize(model)),
     "Marian": decoders.marian,
-    "CTranslate2 float32": lambda model: decoders.ctranslate2(model, "float32"),
-    "CTranslate2 int8": lambda model: decoders.ctranslate2(model, "int8"),
+    "CTranslate2 float32": lambda model: opened(decoders.ctranslate2(model, "float32")),
+    "CTranslate2 int8": lambda model: opened(decoders.ctranslate2(model, "int8")),
 }
 OTHERS = [
     pytest.param("Marian", marks=needs("transformers")),
@@ -182,14 +193,16 @@ class Fake:
             self.log.append((name, torch.get_float32_matmul_precision(), beam))
             return [[5] * self.written for _ in sources]
 
-        return decode.Row(decoders.Decoder(name, translate), precision, list(seconds))
+        return decode.Row(
+            decoders.Decoder(name, decoders.lasting(translate)), precision, list(seconds)
+        )
 
 
 def test_contenders_run_in_turn_each_in_its_precision():
     fake = Fake()
     rows = [fake.row("a", "medium"), fake.row("b")]
     decode.race(rows, [[3], [4]], 4, decode.Amount(rounds=2, length=3, rest=0))
-    assert fake.log == [("a", "medium", 4), ("b", "highest", 4)] * (2 + decode.WARM)
+    assert fake.log == ([("a", "medium", 4)] * 2 + [("b", "highest", 4)] * 2) * 2
     assert all(len(row.seconds) == 2 and min(row.seconds) > 0 for row in rows)
     assert torch.get_float32_matmul_precision() == "highest"
 

@@ -15,7 +15,6 @@ from tools.bench.decoders import LIBRARIES, Decoder, chosen_products, decoders, 
 from tools.bench.measure import precision
 
 SEED = 1
-WARM = 1  # rounds before the clock runs
 REST = 0.4  # seconds before each turn: CTranslate2's threads wait awake for 0.2
 SIZES = ["small", "base-37k"]
 AGAINST = "Marian"  # as it comes, or with the products that this package chooses: the faster
@@ -25,7 +24,7 @@ AGAINST = "Marian"  # as it comes, or with the products that this package choose
 class Amount:
     """How much is measured."""
 
-    rounds: int = 7  # each writes the same translations again
+    rounds: int = 5  # each writes the same translations again
     length: int = 32  # tokens of each translation
     beams: tuple[int, ...] = (1, 4)  # 1: greedy
     sentences: tuple[int, ...] = (1, 16)  # at once
@@ -44,10 +43,14 @@ class Row:
     seconds: list[float] = field(default_factory=list)
 
     def take(self, sources: Sequence[list[int]], beam: int, length: int) -> float:
-        """Translate once; returns the seconds. ValueError for tokens too many or too few."""
-        with precision(self.precision):
+        """Translate twice; returns the seconds of the second time, when all is warm.
+
+        Raises ValueError for tokens too many or too few.
+        """
+        with precision(self.precision), self.decoder.session() as decode:
+            decode(sources, beam, length)
             began = time.perf_counter()
-            written = self.decoder.decode(sources, beam, length)
+            written = decode(sources, beam, length)
             seconds = time.perf_counter() - began
         if [len(ids) for ids in written] != [length] * len(sources):
             found = sorted({len(ids) for ids in written})
@@ -92,7 +95,6 @@ def run(options: argparse.Namespace) -> None:
             config={
                 "sizes": {size: asdict(config) for size, config in sizes.items()},
                 **asdict(amount),
-                "warm_up_rounds": WARM,
                 "times": f"milliseconds of {AGAINST}, the faster of the two, / those of the row",
             },
             seconds=time.perf_counter() - began,
@@ -118,12 +120,10 @@ def sources(config: TransformerConfig, count: int) -> list[list[int]]:
 
 def race(rows: Sequence[Row], sources: Sequence[list[int]], beam: int, amount: Amount) -> None:
     """Each contender in turn translates the sources, A B C A B C; fills in the rows' seconds."""
-    for turn in range(WARM + amount.rounds):
+    for _ in range(amount.rounds):
         for row in rows:
             time.sleep(amount.rest)
-            seconds = row.take(sources, beam, amount.length)
-            if turn >= WARM:
-                row.seconds.append(seconds)
+            row.seconds.append(row.take(sources, beam, amount.length))
 
 
 def summary(rows: Sequence[Row], tokens: int) -> dict[str, dict[str, float]]:
