@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import json
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -68,24 +70,13 @@ def sources():
     return decode.sources(CONFIG, 5)
 
 
-def opened(session):
-    """What a session gives, for as long as it is held."""
-    context = session()
-    decode = context.__enter__()
-
-    def held(*arguments, context=context):
-        return decode(*arguments)
-
-    return held
-
-
 CONTENDERS = {
     "annotated": decoders.ours,
     "annotated prepared": lambda model: decoders.ours(prepare(model)),
     "annotated int8": lambda model: decoders.ours(quantize(model)),
     "Marian": decoders.marian,
-    "CTranslate2 float32": lambda model: opened(decoders.ctranslate2(model, "float32")),
-    "CTranslate2 int8": lambda model: opened(decoders.ctranslate2(model, "int8")),
+    "CTranslate2 float32": lambda model: decoders.ctranslate2(model, "float32"),
+    "CTranslate2 int8": lambda model: decoders.ctranslate2(model, "int8"),
 }
 OTHERS = [
     pytest.param("Marian", marks=needs("transformers")),
@@ -157,20 +148,26 @@ def test_marian_takes_as_many_steps_as_tokens(beam, model, sources, monkeypatch)
     assert len(calls) == LENGTH
 
 
-def test_every_contender_that_is_installed_runs():
-    found = [each.name.split(",")[0] for each in decoders.decoders(work.TINY, 1)]
-    lacking = decoders.missing()
-    assert found[0] == "annotated float32"
+def test_every_contender_that_is_installed_takes_part():
+    found, lacking = set(decoders.builders()), decoders.missing()
+    assert "annotated float32" in found
     assert ("Marian" in found) == ("transformers" not in lacking)
-    assert ("CTranslate2 int8" in found) == ("ctranslate2" not in lacking)
-    assert ("CTranslate2 float32" in found) == ("ctranslate2" not in lacking)
+    assert {x in found for x in ("CTranslate2 float32", "CTranslate2 int8")} == {
+        "ctranslate2" not in lacking
+    }
 
 
-@needs("transformers")
 def test_marian_runs_as_it_comes_and_with_the_products_that_we_choose():
-    found = {each.name: each.chooses for each in decoders.decoders(work.TINY, 1)}
-    assert found["annotated float32"]
-    assert (found["Marian"], found["Marian, chosen products"]) == (False, True)
+    names = ["annotated float32", "annotated int8", "Marian", "CTranslate2 int8"]
+    contenders = [SimpleNamespace(name=name, take=None) for name in names]
+    found = {row.name: row.setting for row in decode.rows_of(contenders, "medium")}
+    assert found == {
+        "annotated float32": "medium",
+        "annotated int8": "highest",
+        "Marian": "highest",
+        "Marian, chosen products": "medium",
+        "CTranslate2 int8": "highest",
+    }
 
 
 def test_choosing_products_leaves_the_precision_as_it_was():
@@ -181,44 +178,45 @@ def test_choosing_products_leaves_the_precision_as_it_was():
 # Measuring.
 
 
-class Fake:
-    """Contenders that write down who ran in which precision."""
+@pytest.fixture
+def fake(monkeypatch):
+    """Contenders that write down who ran in which precision, and write three tokens."""
+    log = []
 
-    def __init__(self, written=3):
-        self.log = []
-        self.written = written
+    def translate(name):
+        def run(sources, beam, length):
+            log.append((name, torch.get_float32_matmul_precision(), beam))
+            return [[5] * 3 for _ in sources]
 
-    def row(self, name, precision="highest", seconds=()):
-        def translate(sources, beam, length):
-            self.log.append((name, torch.get_float32_matmul_precision(), beam))
-            return [[5] * self.written for _ in sources]
+        return run
 
-        return decode.Row(
-            decoders.Decoder(name, decoders.lasting(translate)), precision, list(seconds)
-        )
+    monkeypatch.setattr(decode, "built", {name: translate(name) for name in "ab"})
+    return log
 
 
-def test_contenders_run_in_turn_each_in_its_precision():
-    fake = Fake()
-    rows = [fake.row("a", "medium"), fake.row("b")]
+def row(name, setting="highest", seconds=()):
+    return decode.Row(name, partial(decode.take, name), setting, list(seconds))
+
+
+def test_contenders_run_in_turn_each_in_its_precision(fake):
+    rows = [row("a", "medium"), row("b")]
     decode.race(rows, [[3], [4]], 4, decode.Amount(rounds=2, length=3, rest=0))
-    assert fake.log == ([("a", "medium", 4)] * 2 + [("b", "highest", 4)] * 2) * 2
-    assert all(len(row.seconds) == 2 and min(row.seconds) > 0 for row in rows)
+    assert fake == ([("a", "medium", 4)] * 2 + [("b", "highest", 4)] * 2) * 2  # once to get warm
+    assert all(len(each.seconds) == 2 and min(each.seconds) > 0 for each in rows)
     assert torch.get_float32_matmul_precision() == "highest"
 
 
-@pytest.mark.parametrize("written", [2, 4])
-def test_a_contender_that_writes_another_length_is_found_out(written):
-    with pytest.raises(ValueError, match=rf"^a wrote \[{written}\] tokens, not 3 a sentence$"):
-        Fake(written).row("a").take([[3], [4]], 1, 3)
+@pytest.mark.parametrize("length", [2, 4])
+def test_a_contender_that_writes_another_length_is_found_out(fake, length):
+    with pytest.raises(ValueError, match=rf"^a wrote \[3\] tokens, not {length} a sentence$"):
+        decode.take("a", "highest", [[3], [4]], 1, length)
 
 
 def test_speed_is_by_the_median_against_the_faster_marian():
-    fake = Fake()
     rows = [
-        fake.row("annotated", seconds=[1.0, 2.0, 9.0]),
-        fake.row("Marian", seconds=[8.0, 8.0, 8.0]),
-        fake.row("Marian, chosen products", seconds=[6.0, 1.0, 7.0]),
+        row("annotated", seconds=[1.0, 2.0, 9.0]),
+        row("Marian", seconds=[8.0, 8.0, 8.0]),
+        row("Marian, chosen products", seconds=[6.0, 1.0, 7.0]),
     ]
     found = decode.summary(rows, tokens=100)
     assert found["ms/token"] == {"annotated": 20, "Marian": 80, "Marian, chosen products": 60}

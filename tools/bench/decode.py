@@ -1,21 +1,25 @@
 """Decoding beside Hugging Face's Marian and CTranslate2: milliseconds for each token written."""
 
 import argparse
+import multiprocessing
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import Any
 
+import torch
+
 from annotated.record import commit, software
-from annotated.transformer import TransformerConfig
+from annotated.transformer import Transformer, TransformerConfig
 from tools.bench import report, work
-from tools.bench.decoders import LIBRARIES, Decoder, chosen_products, decoders, missing
+from tools.bench.decoders import LIBRARIES, Decode, builders, chosen_products, missing
 from tools.bench.measure import precision
 
 SEED = 1
-REST = 0.4  # seconds before each turn: CTranslate2's threads wait awake for 0.2
+REST = 0.3  # seconds before each turn: the threads of the one before may wait awake for 0.2
 SIZES = ["small", "base-37k"]
 AGAINST = "Marian"  # as it comes, or with the products that this package chooses: the faster
 
@@ -34,28 +38,64 @@ class Amount:
 QUICK = Amount(rounds=2, length=4, sentences=(1, 3), rest=0.0)
 
 
+built: dict[str, Decode] = {}  # the contender of this process
+
+
+def begin(name: str, config: TransformerConfig, threads: int) -> None:
+    """Build a contender, with the weights that the seed draws for this package's model."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(SEED)
+    built[name] = builders()[name](Transformer(config).eval())
+
+
+def take(name: str, setting: str, sources: Sequence[list[int]], beam: int, length: int) -> float:
+    """Translate twice; returns the seconds of the second time, when all is warm.
+
+    Raises ValueError for tokens too many or too few.
+    """
+    with precision(setting):
+        built[name](sources, beam, length)
+        began = time.perf_counter()
+        written = built[name](sources, beam, length)
+        seconds = time.perf_counter() - began
+    if [len(ids) for ids in written] != [length] * len(sources):
+        found = sorted({len(ids) for ids in written})
+        raise ValueError(f"{name} wrote {found} tokens, not {length} a sentence")
+    return seconds
+
+
+class Process:
+    """A contender in a process of its own: in one, their threads would be in each other's way."""
+
+    def __init__(self, name: str, config: TransformerConfig):
+        self.name = name
+        self.pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        self.pool.submit(begin, name, config, torch.get_num_threads()).result()
+
+    def take(self, *what: Any) -> float:
+        """`take` over there."""
+        return self.pool.submit(take, self.name, *what).result()
+
+
 @dataclass
 class Row:
     """A contender in one cell of the table, and its seconds in each round."""
 
-    decoder: Decoder
-    precision: str  # of torch.set_float32_matmul_precision
+    name: str
+    take: Callable[..., float]  # setting, sources, beam, length -> seconds
+    setting: str = "highest"  # of torch.set_float32_matmul_precision: PyTorch's default
     seconds: list[float] = field(default_factory=list)
 
-    def take(self, sources: Sequence[list[int]], beam: int, length: int) -> float:
-        """Translate twice; returns the seconds of the second time, when all is warm.
 
-        Raises ValueError for tokens too many or too few.
-        """
-        with precision(self.precision), self.decoder.session() as decode:
-            decode(sources, beam, length)
-            began = time.perf_counter()
-            written = decode(sources, beam, length)
-            seconds = time.perf_counter() - began
-        if [len(ids) for ids in written] != [length] * len(sources):
-            found = sorted({len(ids) for ids in written})
-            raise ValueError(f"{self.decoder.name} wrote {found} tokens, not {length} a sentence")
-        return seconds
+def rows_of(contenders: Sequence[Process], chosen: str) -> list[Row]:
+    """Each contender as it comes; this package and Marian with the products that are chosen."""
+    rows = []
+    for each in contenders:
+        ours = each.name == "annotated float32"
+        rows.append(Row(each.name, each.take, chosen if ours else "highest"))
+        if each.name == AGAINST:
+            rows.append(Row(f"{AGAINST}, chosen products", each.take, chosen))
+    return rows
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -74,15 +114,17 @@ def run(options: argparse.Namespace) -> None:
         report.say(f"{name} is not installed, so {LIBRARIES[name]} is left out: run `make bench`")
     lines, curve = [], []
     for size, config in sizes.items():
-        contenders = decoders(config, SEED)
+        contenders = [Process(name, config) for name in builders()]
         for sentences, beam in cells(amount):
             kind = {"size": size, "search": search(beam), "sentences": sentences}
             report.say(", ".join(map(str, kind.values())))
             chosen = chosen_products(sentences * beam, config.d_model)
-            rows = [Row(each, chosen if each.chooses else "highest") for each in contenders]
+            rows = rows_of(contenders, chosen)
             race(rows, sources(config, sentences), beam, amount)
             lines.append(kind | {"products": chosen} | summary(rows, sentences * amount.length))
             curve += [kind | turn for turn in turns(rows)]
+        for each in contenders:  # before those of the next size are built
+            each.pool.shutdown()
     show(lines)
     if options.record:
         most = work.sentences(max(amount.sentences), config.vocab_size, SEED)
@@ -123,7 +165,7 @@ def race(rows: Sequence[Row], sources: Sequence[list[int]], beam: int, amount: A
     for _ in range(amount.rounds):
         for row in rows:
             time.sleep(amount.rest)
-            row.seconds.append(row.take(sources, beam, amount.length))
+            row.seconds.append(row.take(row.setting, sources, beam, amount.length))
 
 
 def summary(rows: Sequence[Row], tokens: int) -> dict[str, dict[str, float]]:
@@ -132,7 +174,7 @@ def summary(rows: Sequence[Row], tokens: int) -> dict[str, dict[str, float]]:
     The speed is in times that of Marian, with whichever products that is faster;
     there is none where Marian is not installed.
     """
-    each = {row.decoder.name: 1000 * statistics.median(row.seconds) / tokens for row in rows}
+    each = {row.name: 1000 * statistics.median(row.seconds) / tokens for row in rows}
     against = [value for name, value in each.items() if name.startswith(AGAINST)]
     times = {name: min(against) / value for name, value in each.items()} if against else {}
     return {"ms/token": each, "times Marian": times}
@@ -141,7 +183,7 @@ def summary(rows: Sequence[Row], tokens: int) -> dict[str, dict[str, float]]:
 def turns(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The seconds of every contender, round by round."""
     count = len(rows[0].seconds)
-    return [{"seconds": {row.decoder.name: row.seconds[i] for row in rows}} for i in range(count)]
+    return [{"seconds": {row.name: row.seconds[i] for row in rows}} for i in range(count)]
 
 
 def versions() -> dict[str, str]:

@@ -9,8 +9,7 @@ import importlib.util
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
@@ -23,29 +22,13 @@ from annotated.inference import has_int8_products, prepare, quantize
 from annotated.positions import sinusoids
 from annotated.products import choose_products
 from annotated.tokenizer import BOS, EOS, PAD
-from annotated.transformer import Transformer, TransformerConfig
+from annotated.transformer import Transformer
 from tools.bench import contenders
 from tools.bench.measure import precision
 
 Decode = Callable[[Sequence[list[int]], int, int], list[list[int]]]
-Session = Callable[[], AbstractContextManager[Decode]]
 POSITIONS = 1024  # in the others' tables of sinusoids
 LIBRARIES = {"transformers": "Marian", "ctranslate2": "CTranslate2"}
-
-
-@dataclass
-class Decoder:
-    """One implementation.
-
-    session: a context in which there is a function `decode`: sources without EOS, the size of the
-    beam (1: greedy), N -> N ids for each source.
-    chooses: whether it runs with the float32 products that `choose_products` chooses for so many
-    rows at a time; if not, with PyTorch's default.
-    """
-
-    name: str
-    session: Session
-    chooses: bool = False
 
 
 def missing() -> list[str]:
@@ -59,26 +42,20 @@ def chosen_products(rows: int, width: int) -> str:
         return choose_products(rows=rows, width=width)
 
 
-def decoders(config: TransformerConfig, seed: int) -> list[Decoder]:
-    """All that are installed, with the weights that the seed draws for this package's model."""
-    torch.manual_seed(seed)
-    model = Transformer(config).eval()
-    rows = [Decoder("annotated float32", lasting(ours(prepare(model))), chooses=True)]
+def builders() -> dict[str, Callable[[Transformer], Decode]]:
+    """What makes each contender that is installed of a model of this package."""
+    made: dict[str, Callable[[Transformer], Decode]] = {
+        "annotated float32": lambda model: ours(prepare(model))
+    }
     if has_int8_products():
-        rows.append(Decoder("annotated int8", lasting(ours(quantize(model)))))
+        made["annotated int8"] = lambda model: ours(quantize(model))
     lacking = missing()
     if "transformers" not in lacking:
-        session = lasting(marian(model))
-        rows += [Decoder("Marian", session), Decoder("Marian, chosen products", session, True)]
+        made["Marian"] = marian
     if "ctranslate2" not in lacking:
-        kinds = ["float32", "int8"]
-        rows += [Decoder(f"CTranslate2 {kind}", ctranslate2(model, kind)) for kind in kinds]
-    return rows
-
-
-def lasting(decode: Decode) -> Session:
-    """A session of what is there all the time."""
-    return lambda: nullcontext(decode)
+        made["CTranslate2 float32"] = lambda model: ctranslate2(model, "float32")
+        made["CTranslate2 int8"] = lambda model: ctranslate2(model, "int8")
+    return made
 
 
 def ids(sources: Sequence[list[int]]) -> Tensor:
@@ -186,37 +163,27 @@ def marian_name(name: str) -> str:
 # CTranslate2.
 
 
-def ctranslate2(model: Transformer, kind: str) -> Session:
-    """CTranslate2 with our weights, kept as "float32" or "int8", on as many threads as PyTorch.
-
-    It is there for a session only: its threads count among those of PyTorch's OpenMP, which lets
-    all of them sleep at once, and not wait awake, where there are more of them than cores.
-    """
-    folder = tempfile.TemporaryDirectory()
-    specification(model).save(folder.name)
-
-    @contextmanager
-    def session() -> Iterator[Decode]:
+def ctranslate2(model: Transformer, kind: str) -> Decode:
+    """CTranslate2 with our weights, kept as "float32" or "int8", on as many threads as PyTorch."""
+    with tempfile.TemporaryDirectory() as folder:
+        specification(model).save(folder)
         translator = importlib.import_module("ctranslate2").Translator(
-            folder.name,
+            folder,
             compute_type=kind,
             inter_threads=1,
             intra_threads=torch.get_num_threads(),
         )
 
-        def decode(sources: Sequence[list[int]], beam: int, length: int) -> list[list[int]]:
-            found = translator.translate_batch(
-                [[*map(str, source), str(EOS)] for source in sources],
-                beam_size=beam,
-                min_decoding_length=length,
-                max_decoding_length=length,
-            )
-            return [[int(token) for token in each.hypotheses[0]] for each in found]
+    def decode(sources: Sequence[list[int]], beam: int, length: int) -> list[list[int]]:
+        found = translator.translate_batch(
+            [[*map(str, source), str(EOS)] for source in sources],
+            beam_size=beam,
+            min_decoding_length=length,
+            max_decoding_length=length,
+        )
+        return [[int(token) for token in each.hypotheses[0]] for each in found]
 
-        yield decode
-        translator.unload_model()
-
-    return session
+    return decode
 
 
 @torch.no_grad()
