@@ -43,9 +43,10 @@ built: dict[str, Decode] = {}  # the contender of this process
 
 def begin(name: str, config: TransformerConfig, threads: int) -> None:
     """Build a contender, with the weights that the seed draws for this package's model."""
-    torch.set_num_threads(threads)
+    # PyTorch's own threads would stand in CTranslate2's way: OpenMP counts them together
+    torch.set_num_threads(1 if name.startswith("CTranslate2") else threads)
     torch.manual_seed(SEED)
-    built[name] = builders()[name](Transformer(config).eval())
+    built[name] = builders()[name](Transformer(config).eval(), threads)
 
 
 def take(name: str, setting: str, sources: Sequence[list[int]], beam: int, length: int) -> float:

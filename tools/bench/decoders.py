@@ -27,6 +27,7 @@ from tools.bench import contenders
 from tools.bench.measure import precision
 
 Decode = Callable[[Sequence[list[int]], int, int], list[list[int]]]
+Build = Callable[[Transformer, int], Decode]
 POSITIONS = 1024  # in the others' tables of sinusoids
 LIBRARIES = {"transformers": "Marian", "ctranslate2": "CTranslate2"}
 
@@ -42,19 +43,17 @@ def chosen_products(rows: int, width: int) -> str:
         return choose_products(rows=rows, width=width)
 
 
-def builders() -> dict[str, Callable[[Transformer], Decode]]:
-    """What makes each contender that is installed of a model of this package."""
-    made: dict[str, Callable[[Transformer], Decode]] = {
-        "annotated float32": lambda model: ours(prepare(model))
-    }
+def builders() -> dict[str, Build]:
+    """What makes each contender that is installed, of a model and for so many threads."""
+    made: dict[str, Build] = {"annotated float32": lambda model, n: ours(prepare(model))}
     if has_int8_products():
-        made["annotated int8"] = lambda model: ours(quantize(model))
+        made["annotated int8"] = lambda model, n: ours(quantize(model))
     lacking = missing()
     if "transformers" not in lacking:
-        made["Marian"] = marian
+        made["Marian"] = lambda model, n: marian(model)
     if "ctranslate2" not in lacking:
-        made["CTranslate2 float32"] = lambda model: ctranslate2(model, "float32")
-        made["CTranslate2 int8"] = lambda model: ctranslate2(model, "int8")
+        made["CTranslate2 float32"] = lambda model, n: ctranslate2(model, "float32", n)
+        made["CTranslate2 int8"] = lambda model, n: ctranslate2(model, "int8", n)
     return made
 
 
@@ -163,15 +162,15 @@ def marian_name(name: str) -> str:
 # CTranslate2.
 
 
-def ctranslate2(model: Transformer, kind: str) -> Decode:
-    """CTranslate2 with our weights, kept as "float32" or "int8", on as many threads as PyTorch."""
+def ctranslate2(model: Transformer, kind: str, threads: int = 1) -> Decode:
+    """CTranslate2 with our weights, kept as "float32" or "int8"."""
     with tempfile.TemporaryDirectory() as folder:
         specification(model).save(folder)
         translator = importlib.import_module("ctranslate2").Translator(
             folder,
             compute_type=kind,
             inter_threads=1,
-            intra_threads=torch.get_num_threads(),
+            intra_threads=threads,
         )
 
     def decode(sources: Sequence[list[int]], beam: int, length: int) -> list[list[int]]:
