@@ -309,6 +309,12 @@ def beam_search(
 LONGEST = 256  # tokens that are translated at once, EOS included: training saw no more
 
 
+def longest_source(model: Transformer, config: SearchConfig) -> int:
+    """The most tokens of a source, EOS included, that the model translates at once."""
+    learned = model.config.positions == "learned"
+    return min(LONGEST, model.config.max_length - config.extra) if learned else LONGEST
+
+
 def pieces(ids: list[int], longest: int, begins: Callable[[int], bool]) -> list[list[int]]:
     """A sentence in pieces of 1 to `longest` ids, divided before an id that `begins` a word."""
     parts = []
@@ -348,8 +354,7 @@ def candidates(
     together.
     """
     config = config or SearchConfig()
-    if model.config.positions == "learned":
-        longest = min(longest, model.config.max_length - config.extra)
+    longest = min(longest, longest_source(model, config))
     if longest < 2:
         raise ValueError(f"{longest} positions are too few for a source: lower extra")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from annotated.checkpoints import complete, load_checkpoint, readable, save_checkpoint, steps_in
 from annotated.corpora import Corpus
-from annotated.decoding import LONGEST, SearchConfig, candidates, translate
+from annotated.decoding import SearchConfig, candidates, longest_source, translate
 from annotated.evaluation import Score, all_scores, average
 from annotated.inference import prepare, quantize
 from annotated.material import UserError, device_of, override, say, sets_asked, sides
@@ -100,7 +100,7 @@ def open_model(
     folder = model_folder(options)
     device = "cpu" if options.int8 and options.device == "auto" else device_of(options)
     model, tokenizer, about = load_checkpoint(folder, device)
-    if longest(model, search) < 2:
+    if longest_source(model, search) < 2:
         raise UserError(
             f"this model has {model.config.max_length} learned positions, too few for --extra "
             f"{search.extra}: lower it"
@@ -113,12 +113,6 @@ def open_model(
 def quickened(model: Transformer, options: argparse.Namespace) -> Transformer:
     """The model made ready for decoding; with weights of 8 bits where --int8 asks for them."""
     return quantize(model) if options.int8 else prepare(model)
-
-
-def longest(model: Transformer, search: SearchConfig) -> int:
-    """The most tokens of a sentence that `candidates` translates at once, EOS included."""
-    learned = model.config.positions == "learned"
-    return min(LONGEST, model.config.max_length - search.extra) if learned else LONGEST
 
 
 # annotated translate
@@ -148,7 +142,7 @@ def run_translate(options: argparse.Namespace) -> None:
     if not 1 <= n_best <= search.beam:
         raise UserError(f"--n-best {n_best}: a beam of {search.beam} finds 1 to {search.beam}")
     model, tokenizer, _ = open_model(options, search)
-    most = longest(model, search)
+    most = longest_source(model, search)
     model = quickened(model, options)
     lines = enumerate(lines_of(sys.stdin.buffer), start=1)
     while chunk := list(islice(lines, 1 if sys.stdin.isatty() else AT_ONCE)):
