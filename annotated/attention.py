@@ -94,6 +94,10 @@ class MultiHeadAttention(nn.Module):
         """memory (B, S, D) -> keys (B, H, S, K) and values (B, H, S, K')."""
         return self.split(self.key(memory)), self.split(self.value(memory))
 
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x (B, T, D) -> its queries and keys (B, H, T, K) and values (B, H, T, K')."""
+        return self.split(self.query(x)), *self.keys_values(x)
+
     def attend(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (B, T, D), keys (B, H, S, K), values (B, H, S, K') -> (B, T, D)."""
         query = self.split(self.query(x))  # (B, H, T, K)

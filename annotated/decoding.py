@@ -47,11 +47,10 @@ def as_bias(mask: Tensor) -> Tensor:
 
 
 def read(
-    heads: MultiHeadAttention, x: Tensor, key: Tensor, value: Tensor, bias: Tensor | None
+    heads: MultiHeadAttention, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None
 ) -> Tensor:
-    """`MultiHeadAttention.attend`: x (B, k, D), keys and values (B, H, n, K) -> (B, k, D)"""
-    query = heads.split(heads.query(x)) / math.sqrt(key.size(-1))  # (B, H, k, K)
-    scores = query @ key.transpose(-2, -1)  # (B, H, k, n)
+    """queries (B, H, k, K), keys (B, H, n, K) and values (B, H, n, K') -> (B, k, D)"""
+    scores = query / math.sqrt(key.size(-1)) @ key.transpose(-2, -1)  # (B, H, k, n)
     scores = scores if bias is None else scores + bias
     return heads.output(heads.merge(scores.softmax(-1) @ value))
 
@@ -70,12 +69,14 @@ def layer_step(
     """
 
     def look_back(x: Tensor) -> Tensor:
-        key, value = cache.extend(*layer.self_attention.keys_values(x))
-        return read(layer.self_attention, x, key, value, seen)
+        query, *new = layer.self_attention.project(x)
+        key, value = cache.extend(*new)
+        return read(layer.self_attention, query, key, value, seen)
 
     def look_across(x: Tensor) -> Tensor:
+        query = layer.cross_attention.split(layer.cross_attention.query(x))
         key, value = cache.memory
-        return read(layer.cross_attention, x, key, value, memory_mask)
+        return read(layer.cross_attention, query, key, value, memory_mask)
 
     return layer.connect(x, look_back, look_across)
 

@@ -7,13 +7,18 @@ import torch
 from torch import nn
 
 from annotated import inference
+from annotated.attention import MultiHeadAttention
 from annotated.batching import pad
 from annotated.decoding import SearchConfig, beam_search, greedy
 from annotated.embeddings import SharedEmbedding
 from annotated.inference import (
     Int8Embedding,
     Int8Linear,
+    PackedEmbedding,
+    PackedLinear,
+    SelfAttention,
     has_int8_products,
+    has_packed_products,
     in_steps,
     prepare,
     quantize,
@@ -21,6 +26,7 @@ from annotated.inference import (
 from annotated.tokenizer import EOS
 from annotated.transformer import Transformer, TransformerConfig
 
+needs_packed = pytest.mark.skipif(not has_packed_products(), reason="no packed products here")
 needs_int8 = pytest.mark.skipif(not has_int8_products(), reason="no int8 products here")
 SIZES = {"layers": 2, "d_model": 64, "d_ff": 128, "heads": 4, "dropout": 0.3}
 SOURCE = pad([[5, 6, 7, 8, EOS], [9, 10, EOS]])
@@ -33,6 +39,42 @@ def a_model(**changes):
         for weight in model.parameters():
             weight.add_(0.1 * torch.randn_like(weight))
     return model
+
+
+@needs_packed
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 1, 48), (3, 7, 48), (64, 48)])
+@torch.no_grad()
+def test_a_packed_product_is_the_product(bias, shape):
+    linear, x = nn.Linear(48, 40, bias), torch.randn(shape)
+    packed = PackedLinear(linear.weight, linear.bias)
+    exact = linear.double()(x.double())
+    assert packed(x).shape == (*shape[:-1], 40)
+    assert torch.allclose(packed(x).double(), exact, atol=1e-5)
+
+
+@needs_packed
+@torch.no_grad()
+def test_a_packed_embedding_embeds_and_scores():
+    embedding = SharedEmbedding(50, 32)
+    packed = PackedEmbedding(embedding)
+    tokens, x = torch.tensor([[3, 4], [49, 0]]), torch.randn(2, 3, 32)
+    assert packed(tokens).equal(embedding(tokens))
+    assert torch.allclose(packed.logits(x), embedding.logits(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("widths", [{}, {"d_k": 8, "d_v": 24}])
+def test_one_product_gives_queries_keys_and_values(bias, widths):
+    separate = MultiHeadAttention(64, 4, bias=bias, **widths).double().eval()
+    if bias:
+        nn.init.normal_(separate.key.bias)
+    one, x = SelfAttention(separate), torch.randn(2, 5, 64).double()
+    for part, same in zip(one.project(x), separate.project(x), strict=True):
+        assert torch.allclose(part, same, atol=1e-12)
+    mask = torch.ones(5, 5, dtype=torch.bool).tril()
+    assert torch.allclose(one(x, x, mask), separate(x, x, mask), atol=1e-12)
+    assert sum(x.numel() for x in one.parameters()) == sum(x.numel() for x in separate.parameters())
 
 
 def test_steps_are_a_127th_of_the_largest_of_each_row():
@@ -88,6 +130,32 @@ def test_a_prepared_model_is_the_same_model(changes):
     assert torch.equal(greedy(ready, SOURCE), greedy(model, SOURCE))
     found = [beam_search(each, SOURCE, SearchConfig(3)) for each in (ready, model)]
     assert [one[0].ids for one in found[0]] == [one[0].ids for one in found[1]]
+
+
+@needs_packed
+@pytest.mark.parametrize("changes", VARIANTS)
+@torch.no_grad()
+def test_a_packed_model_is_the_same_model(changes):
+    model = a_model(**changes).eval()
+    ready = prepare(model)
+    assert not any(isinstance(part, nn.Linear) for part in ready.modules())
+    target = torch.tensor([[1, 4, 5], [1, 9, 30]])
+    assert torch.allclose(ready(SOURCE, target), model(SOURCE, target), atol=1e-4)
+    assert torch.equal(greedy(ready, SOURCE), greedy(model, SOURCE))
+
+
+def test_without_packed_products_the_maps_stay(monkeypatch):
+    monkeypatch.setattr(inference, "has_packed_products", lambda: False)
+    model = a_model().eval()
+    ready = prepare(model)
+    assert not any(isinstance(part, PackedLinear) for part in ready.modules())
+    assert torch.equal(greedy(ready, SOURCE), greedy(model, SOURCE))
+
+
+@pytest.mark.parametrize("make", [prepare, pytest.param(quantize, marks=needs_int8)])
+def test_a_model_is_made_ready_once(make):
+    with pytest.raises(ValueError, match="made ready for decoding already"):
+        make(prepare(a_model()))
 
 
 @needs_int8

@@ -43,8 +43,7 @@ built: dict[str, Decode] = {}  # the contender of this process
 
 def begin(name: str, config: TransformerConfig, threads: int) -> None:
     """Build a contender, with the weights that the seed draws for this package's model."""
-    # PyTorch's own threads would stand in CTranslate2's way: OpenMP counts them together
-    torch.set_num_threads(1 if name.startswith("CTranslate2") else threads)
+    torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     built[name] = builders()[name](Transformer(config).eval(), threads)
 
@@ -89,11 +88,10 @@ class Row:
 
 
 def rows_of(contenders: Sequence[Process], chosen: str) -> list[Row]:
-    """Each contender as it comes; this package and Marian with the products that are chosen."""
+    """Each contender as it comes; Marian once more with the products that are chosen."""
     rows = []
     for each in contenders:
-        ours = each.name == "annotated float32"
-        rows.append(Row(each.name, each.take, chosen if ours else "highest"))
+        rows.append(Row(each.name, each.take))
         if each.name == AGAINST:
             rows.append(Row(f"{AGAINST}, chosen products", each.take, chosen))
     return rows

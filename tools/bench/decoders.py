@@ -6,10 +6,14 @@ weights would be says nothing of speed.
 
 import importlib
 import importlib.util
+import json
 import math
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -29,6 +33,7 @@ from tools.bench.measure import precision
 Decode = Callable[[Sequence[list[int]], int, int], list[list[int]]]
 Build = Callable[[Transformer, int], Decode]
 POSITIONS = 1024  # in the others' tables of sinusoids
+ENGINE = Path(__file__).parent / "engine.py"
 LIBRARIES = {"transformers": "Marian", "ctranslate2": "CTranslate2"}
 
 
@@ -163,24 +168,20 @@ def marian_name(name: str) -> str:
 
 
 def ctranslate2(model: Transformer, kind: str, threads: int = 1) -> Decode:
-    """CTranslate2 with our weights, kept as "float32" or "int8"."""
+    """CTranslate2 with our weights, kept as "float32" or "int8", in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         specification(model).save(folder)
-        translator = importlib.import_module("ctranslate2").Translator(
-            folder,
-            compute_type=kind,
-            inter_threads=1,
-            intra_threads=threads,
+        command = [sys.executable, str(ENGINE), folder, kind, str(threads)]
+        engine: Any = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        if not engine.stdout.readline():  # the model is read, and the folder may go
+            raise OSError("CTranslate2 could not read the model: see what it printed")
 
     def decode(sources: Sequence[list[int]], beam: int, length: int) -> list[list[int]]:
-        found = translator.translate_batch(
-            [[*map(str, source), str(EOS)] for source in sources],
-            beam_size=beam,
-            min_decoding_length=length,
-            max_decoding_length=length,
-        )
-        return [[int(token) for token in each.hypotheses[0]] for each in found]
+        tokens = [[*map(str, source), str(EOS)] for source in sources]
+        print(json.dumps([tokens, beam, length]), file=engine.stdin, flush=True)
+        return [[int(token) for token in each] for each in json.loads(engine.stdout.readline())]
 
     return decode
 
