@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from annotated.attention import MultiHeadAttention
 from annotated.batching import pad
@@ -41,18 +42,18 @@ class LayerCache:
         self.past = tuple(kept[: len(rows)] for kept in self.past)
 
 
-def as_bias(mask: Tensor) -> Tensor:
+def as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """A mask as numbers to add to scores: 0 where it is True, minus infinity elsewhere."""
-    return torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, -math.inf)
+    zeros = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return zeros.masked_fill_(~mask, -math.inf)
 
 
 def read(
     heads: MultiHeadAttention, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None
 ) -> Tensor:
     """queries (B, H, k, K), keys (B, H, n, K) and values (B, H, n, K') -> (B, k, D)"""
-    scores = query / math.sqrt(key.size(-1)) @ key.transpose(-2, -1)  # (B, H, k, n)
-    scores = scores if bias is None else scores + bias
-    return heads.output(heads.merge(scores.softmax(-1) @ value))
+    found = F.scaled_dot_product_attention(query, key, value, bias)  # (B, H, k, K')
+    return heads.output(heads.merge(found))
 
 
 def layer_step(
@@ -89,12 +90,12 @@ class Decoding:
         self.model = model
         self.layers: list[Any] = list(model.decoder.layers)  # of DecoderLayer
         memory, mask = model.encode(source)  # (B, S, D), (B, 1, 1, S)
-        self.memory_mask = None if mask.all() else as_bias(mask)
+        self.memory_mask = None if mask.all() else as_bias(mask, memory.dtype)
         room = k * (source.size(1) + extra)
         kept = [layer.cross_attention.keys_values(memory) for layer in self.layers]
         self.caches = [LayerCache(tuple(x.contiguous() for x in pair), room) for pair in kept]
-        self.own = torch.eye(k, dtype=torch.bool, device=source.device)
-        self.seen = self.own.new_empty(source.size(0), k, 0)  # (B, k, entries)
+        self.own = as_bias(torch.eye(k, device=source.device).bool(), memory.dtype)
+        self.seen = self.own.new_empty(source.size(0), k, 0)  # (B, k, entries), a bias
         self.length = 0  # positions written so far
 
     def step(self, token: Tensor, parent: Tensor | None = None) -> Tensor:
@@ -105,7 +106,7 @@ class Decoding:
         b, k = token.shape
         if k > 1:
             self.look_at(parent)
-        seen = as_bias(self.seen[:, None]) if k > 1 else None  # (B, 1, k, entries)
+        seen = self.seen[:, None] if k > 1 else None  # (B, 1, k, entries)
         x = self.model.embed(token.reshape(b * k, 1), start=self.length)  # (B k, 1, D)
         x = x.view(b, k, -1)  # the k stand at one position, side by side
         for layer, cache in zip(self.layers, self.caches, strict=True):

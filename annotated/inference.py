@@ -29,12 +29,13 @@ class PackedLinear(nn.Module):
 
 
 STEPS = 127  # in 8 bits, from zero to the largest value
+TINY = torch.tensor(torch.finfo(torch.float32).tiny)  # so that the step of a row of zeros is not 0
 
 
 def in_steps(x: Tensor) -> tuple[Tensor, Tensor]:
     """x (..., I) -> int8 (..., I) and the size of a step for each row (..., 1)"""
     most = x.abs().amax(-1, keepdim=True)
-    step = torch.add(torch.finfo(x.dtype).tiny, most, alpha=1 / STEPS)  # a row of zeros stays one
+    step = torch.add(TINY, most, alpha=1 / STEPS)
     return (x / step).round_().to(torch.int8), step
 
 
