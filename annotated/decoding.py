@@ -134,7 +134,6 @@ def limits(source: Tensor, extra: int) -> Tensor:
     return (source != PAD).sum(1) + extra
 
 
-@torch.no_grad()
 def greedy(model: Transformer, source: Tensor, extra: int = 50) -> Tensor:
     """The most probable token, again and again, until each sentence has ended.
 
@@ -142,17 +141,17 @@ def greedy(model: Transformer, source: Tensor, extra: int = 50) -> Tensor:
     after it. A sentence has at most its source's length + `extra` tokens. Puts the model into
     evaluation mode.
     """
-    model.eval()
-    decoding = Decoding(model, source, extra=extra)
-    limit = limits(source, extra)  # (B,)
-    token = torch.full_like(limit, BOS)
-    ended = torch.zeros_like(limit, dtype=torch.bool)
     written: list[Tensor] = []
-    while not ended.all():
-        logits = decoding.step(token[:, None])[:, 0]  # (B, V)
-        token = logits.argmax(-1).masked_fill(ended, PAD)  # (B,)
-        written.append(token)
-        ended = ended | (token == EOS) | (len(written) >= limit)
+    with torch.inference_mode():
+        decoding = Decoding(model.eval(), source, extra=extra)
+        limit = limits(source, extra)  # (B,)
+        token = torch.full_like(limit, BOS)
+        ended = torch.zeros_like(limit, dtype=torch.bool)
+        while not ended.all():
+            logits = decoding.step(token[:, None])[:, 0]  # (B, V)
+            token = logits.argmax(-1).masked_fill(ended, PAD)  # (B,)
+            written.append(token)
+            ended = ended | (token == EOS) | (len(written) >= limit)
     return torch.stack(written, 1)  # (B, T)
 
 
@@ -250,7 +249,7 @@ class Sentence:
 class Search:
     """A beam search over a batch of sentences: call `step` until none is open."""
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def __init__(self, model: Transformer, source: Tensor, config: SearchConfig, n_best: int = 1):
         """source (B, S) of ids; the `n_best` best translations of each are wanted."""
         if not 1 <= n_best <= config.beam:
@@ -262,7 +261,7 @@ class Search:
         self.beam = Beam.start(source.size(0), config.beam, source.device)
         self.slot = torch.arange(config.beam, device=source.device)  # (k,)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self) -> None:
         """Continue every hypothesis by a token and keep the best of each sentence."""
         logits = self.decoding.step(self.beam.written[..., -1], self.beam.parent)  # (B, k, V)

@@ -36,7 +36,7 @@ def in_steps(x: Tensor) -> tuple[Tensor, Tensor]:
     """x (..., I) -> int8 (..., I) and the size of a step for each row (..., 1)"""
     most = x.abs().amax(-1, keepdim=True)
     step = torch.add(TINY, most, alpha=1 / STEPS)
-    return (x / step).round_().to(torch.int8), step
+    return (x / step).round_().char(), step  # char: int8
 
 
 class Int8Linear(nn.Module):
@@ -64,12 +64,13 @@ class Int8Embedding(nn.Module):
     def __init__(self, embedding: SharedEmbedding):
         super().__init__()
         self.matrix = Int8Linear(embedding.weight)
-        self.scale = math.sqrt(embedding.weight.size(1))
+        self.scale = self.matrix.step[:, None] * math.sqrt(embedding.weight.size(1))  # (V, 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """integer ids (...) -> (..., D)"""
-        step = self.matrix.step[tokens].unsqueeze(-1) * self.scale  # (..., 1)
-        return self.matrix.weight[tokens] * step
+        rows = self.matrix.weight.index_select(0, tokens.flatten())  # (N, D)
+        x = rows * self.scale.index_select(0, tokens.flatten())
+        return x.unflatten(0, tokens.shape)
 
     def logits(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., V)"""

@@ -118,6 +118,13 @@ def test_nothing_of_the_graph_is_kept():
     assert not greedy(a_model(), pad(sentences(1, seed=5))).requires_grad
 
 
+def test_what_is_written_can_be_learnt_from():
+    model, source = a_model(), pad(sentences(2, seed=3))
+    target = greedy(model, source, extra=3)
+    model.train()(source, target).sum().backward()
+    assert model.embedding.weight.grad.abs().sum() > 0
+
+
 def test_memory_is_taken_once_and_grows_by_what_is_written():
     key, value = torch.randn(2, 4, 1, 3), torch.randn(2, 4, 1, 5)
     cache = LayerCache((key, value), room=3)
