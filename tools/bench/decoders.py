@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,9 @@ Decode = Callable[[Sequence[list[int]], int, int], list[list[int]]]
 Build = Callable[[Transformer, int], Decode]
 POSITIONS = 1024  # in the others' tables of sinusoids
 ENGINE = Path(__file__).parent / "engine.py"
+# OpenMP counts more of CTranslate2's threads than cores and lets them sleep between two products;
+# awake for a millisecond, they are up to ten times as fast with 8 bits
+AWAKE = {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": "300000"}
 LIBRARIES = {"transformers": "Marian", "ctranslate2": "CTranslate2"}
 
 
@@ -173,7 +177,11 @@ def ctranslate2(model: Transformer, kind: str, threads: int = 1) -> Decode:
         specification(model).save(folder)
         command = [sys.executable, str(ENGINE), folder, kind, str(threads)]
         engine: Any = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | AWAKE,
         )
         if not engine.stdout.readline():  # the model is read, and the folder may go
             raise OSError("CTranslate2 could not read the model: see what it printed")
