@@ -35,7 +35,7 @@ from annotated.material import (
     vocabulary,
 )
 from annotated.products import choose_products
-from annotated.record import commit, config_of, entry, fingerprint, write_record
+from annotated.record import commit, config_of, entry, fingerprint, hardware, write_record
 from annotated.tokenizer import Tokenizer
 from annotated.training import Interrupt, Run, TrainingConfig, train, validation_loss
 from annotated.transformer import PRESETS, Transformer, TransformerConfig
@@ -115,8 +115,8 @@ def run_train(options: argparse.Namespace) -> int:
     device = workers.join(device_of(options))
     try:
         trial = take_up(options, device) if options.resume else begin(options, device)
-        if at_commit not in (commits := trial.about.setdefault("commits", [])):
-            commits.append(at_commit)  # the code of every sitting
+        note(trial.about, "commits", at_commit)
+        note(trial.about, "hardware", hardware())
         size = count_parameters(trial.run.model)
         say(f"{size:,} parameters on {device}; the run goes to {trial.folder}")
         stopped_by = fit(trial)
@@ -132,6 +132,12 @@ def run_train(options: argparse.Namespace) -> int:
         return 0
     finally:
         workers.leave()
+
+
+def note(about: dict[str, Any], name: str, value: str) -> None:
+    """Add what is true of this sitting to those of all sittings, if it is new."""
+    if value not in (known := about.setdefault(name, [])):
+        known.append(value)
 
 
 def begin(options: argparse.Namespace, device: torch.device) -> Trial:
@@ -312,5 +318,6 @@ def record(path: Path, trial: Trial) -> None:
         {result.name: entry(result.scores) for result in found},
         examples=found[0].examples() if found else [],
         commit=commits[-1],
+        trained_on=trial.about["hardware"],
         **({"commits": commits} if len(commits) > 1 else {}),
     )

@@ -261,6 +261,7 @@ def record(
         examples=found[0].examples(),
         commands=[shlex.join(["annotated", *each]) for each in words],
         step=facts["step"],
+        **({"trained_on": about["hardware"]} if "hardware" in about else {}),
         **({"averaged": about["averaged"]} if "averaged" in about else {}),
         **({"commits": commits} if len(commits) > 1 else {}),
     )

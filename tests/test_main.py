@@ -373,7 +373,8 @@ def test_a_record_is_whole_and_its_command_parses(tmp_path):
     assert main(words) == 0
     record = json.loads((tmp_path / "results/tiny.json").read_text())
     wanted = "name command commit date hardware software data config seconds curve scores examples"
-    assert set(record) == set(wanted.split())
+    assert set(record) == {*wanted.split(), "trained_on"}
+    assert record["trained_on"] == [record["hardware"]]
     assert shlex.split(record["command"])[1:] == words
     assert set(record["scores"]) == {"test", "test_longer"}
     for scores in record["scores"].values():
@@ -407,15 +408,17 @@ def test_a_record_of_a_resumed_run_is_of_all_its_sittings(tmp_path):
         assert torch.equal(value, weights(tmp_path / "mine")[name])
 
 
-def test_a_record_names_the_code_of_every_sitting(tmp_path, monkeypatch):
+def test_a_record_names_the_code_and_the_machine_of_every_sitting(tmp_path, monkeypatch):
     for commit, words in {
         "a1": ["--out", "mine", *TINY.split()],
         "b2": ["--resume", "mine", "--steps", "5", "--record", "r.json"],
     }.items():
         monkeypatch.setattr(commands, "commit", lambda commit=commit: commit)
+        monkeypatch.setattr(commands, "hardware", lambda commit=commit: f"machine {commit}")
         assert main(["train", *words]) == 0
     record = json.loads((tmp_path / "r.json").read_text())
     assert record["commit"] == "b2" and record["commits"] == ["a1", "b2"]
+    assert record["trained_on"] == ["machine a1", "machine b2"]
 
 
 def test_a_run_that_is_done_can_still_be_recorded(tmp_path, trained):
@@ -829,6 +832,7 @@ def test_train_average_evaluate_leave_one_whole_record(tmp_path, capsys):
     assert record["name"] == "r" and record["commands"] == lines and record["command"] == lines[2]
     assert record["seconds"] == run.seconds and record["curve"] == run.log
     assert record["step"] == 3 and record["averaged"] == [2, 3]
+    assert len(record["trained_on"]) == 1
     assert set(record["scores"]) == {"test", "test_longer"}
     for scores in record["scores"].values():
         assert_scores(scores)
