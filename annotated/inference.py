@@ -73,7 +73,7 @@ class Int8Linear(nn.Module):
 
 
 class PackedInt8Linear(Int8Linear):
-    """`Int8Linear`, the same numbers, with a W that lies in the order in which FBGEMM reads it."""
+    """`Int8Linear` with a W that lies in memory in the order in which FBGEMM reads it."""
 
     def keep(self, whole: Tensor, step: Tensor) -> None:
         """The weights as int8 (O, I), and the size of a step for each row (O,)."""
