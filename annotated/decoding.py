@@ -52,7 +52,12 @@ def read(
     heads: MultiHeadAttention, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None
 ) -> Tensor:
     """queries (B, H, k, K), keys (B, H, n, K) and values (B, H, n, K') -> (B, k, D)"""
-    found = F.scaled_dot_product_attention(query, key, value, bias)  # (B, H, k, K')
+    if query.size(2) == 1:
+        found = F.scaled_dot_product_attention(query, key, value, bias)  # (B, H, 1, K')
+    else:
+        scores = query / math.sqrt(query.size(3)) @ key.transpose(2, 3)  # (B, H, k, n)
+        scores = scores if bias is None else scores.add_(bias)
+        found = scores.softmax(-1) @ value  # (B, H, k, K')
     return heads.output(heads.merge(found))
 
 
@@ -203,10 +208,11 @@ class Beam:
 
     def grow(self, logits: Tensor) -> "Beam":
         """Every hypothesis by every token, logits (B, k, V), and of all these the best k."""
-        totals = self.total[..., None] + logits.log_softmax(-1)  # (B, k, V)
-        k, vocab_size = totals.shape[1:]
-        total, place = totals.flatten(1).topk(k)  # (B, k) of k V
-        parent, token = place // vocab_size, place % vocab_size
+        k = self.total.size(1)
+        each = min(k, logits.size(2))  # those of one hypothesis that can be among the best
+        added, tokens = logits.log_softmax(-1).topk(each)  # (B, k, each)
+        total, place = (self.total[..., None] + added).flatten(1).topk(k)  # (B, k) of k each
+        parent, token = place // each, tokens.flatten(1).gather(1, place)  # (B, k)
         written = self.written.gather(1, parent[..., None].expand_as(self.written))
         return Beam(torch.cat([written, token[..., None]], 2), total, parent)
 

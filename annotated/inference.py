@@ -3,13 +3,15 @@
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from annotated.attention import MultiHeadAttention, attention
+from annotated.attention import MultiHeadAttention
 from annotated.embeddings import SharedEmbedding
 from annotated.transformer import Transformer
 
@@ -32,10 +34,14 @@ STEPS = 127  # in 8 bits, from zero to the largest value
 TINY = torch.tensor(torch.finfo(torch.float32).tiny)  # so that the step of a row of zeros is not 0
 
 
+def step_size(x: Tensor) -> Tensor:
+    """x (..., I) -> the size of a step for each row (..., 1)"""
+    return torch.add(TINY, x.abs().amax(-1, keepdim=True), alpha=1 / STEPS)
+
+
 def in_steps(x: Tensor) -> tuple[Tensor, Tensor]:
     """x (..., I) -> int8 (..., I) and the size of a step for each row (..., 1)"""
-    most = x.abs().amax(-1, keepdim=True)
-    step = torch.add(TINY, most, alpha=1 / STEPS)
+    step = step_size(x)
     return (x / step).round_().char(), step  # char: int8
 
 
@@ -45,17 +51,61 @@ class Int8Linear(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None = None):
         """weight (O, I) in float32, bias (O,)"""
         super().__init__()
-        self.weight, step = in_steps(weight.detach())  # (O, I), (O, 1)
-        self.columns = self.weight.T  # (I, O), the same bytes
-        self.step = step.flatten()  # (O,)
+        whole, step = in_steps(weight.detach())  # (O, I), (O, 1)
+        self.keep(whole, step.flatten())
         self.bias = None if bias is None else bias.detach()
+
+    def keep(self, whole: Tensor, step: Tensor) -> None:
+        """The weights, as int8 (O, I) and the size of a step for each row (O,)."""
+        self.columns, self.step = whole.T, step  # (I, O), the same bytes
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., I) -> (..., O)"""
-        rows, step = in_steps(x.flatten(0, -2))  # (N, I), (N, 1)
-        y = torch._int_mm(rows, self.columns) * step  # (N, O)
-        y = y.mul_(self.step) if self.bias is None else torch.addcmul(self.bias, y, self.step)
-        return y.view(*x.shape[:-1], -1)
+        step = step_size(x)  # (..., 1)
+        y = self.product(x / step).mul_(step)  # (..., O)
+        return y if self.bias is None else y.add_(self.bias)
+
+    def product(self, x: Tensor) -> Tensor:
+        """x (..., I) in steps, not yet rounded -> the rounded x times W^T (..., O)"""
+        rows = x.flatten(0, -2).round_().char()  # (N, I)
+        y = torch._int_mm(rows, self.columns).float().mul_(self.step)  # (N, O)
+        return y.view(*x.shape[:-1], -1)  # (..., O)
+
+
+class PackedInt8Linear(Int8Linear):
+    """`Int8Linear` with a W that lies in memory in the order in which FBGEMM reads it."""
+
+    def keep(self, whole: Tensor, step: Tensor) -> None:
+        """The weights as int8 (O, I), and the size of a step for each row (O,)."""
+        zeros = torch.zeros(len(step), dtype=torch.int64)  # the integer that stands for 0.0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it says that such tensors will go
+            signed = torch._make_per_channel_quantized_tensor(whole, step.double(), zeros, 0)
+        self.packed = torch.ops.quantized.linear_prepack(signed, None)
+
+    def product(self, x: Tensor) -> Tensor:
+        """x (..., I) in steps, which is rounded here -> x W^T (..., O)"""
+        multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+        return multiply(x, 1.0, STEPS + 1, self.packed)  # a step is 1; 0.0 is stored as 128
+
+
+def can(make: Callable[[Tensor], nn.Module]) -> bool:
+    """Whether this PyTorch and processor have such a product, and no sum in it overflows."""
+    ones = torch.ones(8, 64)
+    try:
+        return torch.allclose(make(ones)(ones), ones @ ones.T)
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+
+
+FEW = 512 * 512  # weights: with fewer, a call of FBGEMM takes longer than it spares
+
+
+def int8_linear(weight: Tensor, bias: Tensor | None = None) -> Int8Linear:
+    """The faster of the two for a matrix of this size; where there is but one of them, that."""
+    few = weight.numel() < FEW
+    order = (Int8Linear, PackedInt8Linear) if few else (PackedInt8Linear, Int8Linear)
+    return next(filter(can, order), Int8Linear)(weight, bias)
 
 
 class Int8Embedding(nn.Module):
@@ -63,14 +113,15 @@ class Int8Embedding(nn.Module):
 
     def __init__(self, embedding: SharedEmbedding):
         super().__init__()
-        self.matrix = Int8Linear(embedding.weight)
-        self.scale = self.matrix.step[:, None] * math.sqrt(embedding.weight.size(1))  # (V, 1)
+        self.rows, step = in_steps(embedding.weight.detach())  # (V, D), (V, 1)
+        self.scale = step * math.sqrt(embedding.weight.size(1))  # (V, 1)
+        self.matrix = int8_linear(embedding.weight)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """integer ids (...) -> (..., D)"""
-        rows = self.matrix.weight.index_select(0, tokens.flatten())  # (N, D)
-        x = rows * self.scale.index_select(0, tokens.flatten())
-        return x.unflatten(0, tokens.shape)
+        flat = tokens.flatten()  # (N,)
+        x = self.rows.index_select(0, flat) * self.scale.index_select(0, flat)  # (N, D)
+        return x.unflatten(0, tokens.shape)  # (..., D)
 
     def logits(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., V)"""
@@ -111,7 +162,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (B, T, D), which is the memory too -> (B, T, D)"""
         query, key, value = self.project(x)
-        heads, _ = attention(query, key, value, mask)  # (B, H, T, K')
+        heads = F.scaled_dot_product_attention(query, key, value, mask)  # (B, H, T, K')
         return self.output(self.merge(heads))
 
     merge = staticmethod(MultiHeadAttention.merge)
@@ -142,7 +193,7 @@ PACKED: list[Exchange] = [
 ]
 INT8: list[Exchange] = [
     (SharedEmbedding, Int8Embedding),
-    (nn.Linear, lambda part: Int8Linear(part.weight, part.bias)),
+    (nn.Linear, lambda part: int8_linear(part.weight, part.bias)),
 ]
 
 
@@ -162,23 +213,14 @@ def exchange(model: Transformer, *exchanges: Exchange) -> Transformer:
     return model
 
 
-def can(product: Callable[[], Any]) -> bool:
-    """Whether this PyTorch has such a product."""
-    try:
-        product()
-    except (AttributeError, RuntimeError, NotImplementedError):
-        return False
-    return True
-
-
 def has_packed_products() -> bool:
     """Whether this PyTorch multiplies by packed float32 matrices on a CPU."""
-    return can(lambda: PackedLinear(torch.ones(8, 8))(torch.ones(1, 8)))
+    return can(PackedLinear)
 
 
 def has_int8_products() -> bool:
     """Whether this PyTorch multiplies int8 matrices on a CPU."""
-    return can(lambda: Int8Linear(torch.ones(8, 8))(torch.ones(1, 8)))
+    return can(int8_linear)
 
 
 def prepare(model: Transformer) -> Transformer:

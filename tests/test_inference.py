@@ -15,8 +15,10 @@ from annotated.inference import (
     Int8Embedding,
     Int8Linear,
     PackedEmbedding,
+    PackedInt8Linear,
     PackedLinear,
     SelfAttention,
+    can,
     has_int8_products,
     has_packed_products,
     in_steps,
@@ -28,6 +30,10 @@ from annotated.transformer import Transformer, TransformerConfig
 
 needs_packed = pytest.mark.skipif(not has_packed_products(), reason="no packed products here")
 needs_int8 = pytest.mark.skipif(not has_int8_products(), reason="no int8 products here")
+BOTH = [  # the products of int8 matrices
+    pytest.param(kind, marks=pytest.mark.skipif(not can(kind), reason="no such products here"))
+    for kind in (Int8Linear, PackedInt8Linear)
+]
 SIZES = {"layers": 2, "d_model": 64, "d_ff": 128, "heads": 4, "dropout": 0.3}
 SOURCE = pad([[5, 6, 7, 8, EOS], [9, 10, EOS]])
 
@@ -92,12 +98,13 @@ def test_nothing_moves_by_more_than_half_a_step():
     assert ((whole * step - x).abs() <= step / 2 * (1 + 1e-9)).all()
 
 
-@needs_int8
+@pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(1, 1, 48), (3, 7, 48), (64, 48)])
-def test_an_int8_product_is_that_of_the_rounded_matrices(shape, bias):
-    linear, x = nn.Linear(48, 40, bias), torch.randn(shape)
-    light = Int8Linear(linear.weight, linear.bias)
+def test_an_int8_product_is_that_of_the_rounded_matrices(shape, bias, kind):
+    linear, x = nn.Linear(48, 40, bias), torch.randint(-127, 128, shape) / 50
+    x[..., 0] = 2.54  # so that a step is 0.02, and no number lies between two
+    light = kind(linear.weight, linear.bias)
     weight, weight_step = in_steps(linear.weight.detach())
     rows, step = in_steps(x)
     exact = (rows.double() * step) @ (weight.double() * weight_step).T
@@ -105,6 +112,38 @@ def test_an_int8_product_is_that_of_the_rounded_matrices(shape, bias):
     assert torch.allclose(light(x).double(), exact, atol=1e-5)
     assert light(x).shape == (*shape[:-1], 40)
     assert (light(x) - linear(x)).norm() < 0.02 * linear(x).norm()
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_what_a_row_gives_does_not_depend_on_the_others(kind):
+    light, x = kind(torch.randn(512, 256), torch.randn(512)), torch.randn(64, 256)
+    whole = light(x)
+    for n in (1, 3, 16):
+        assert light(x[:n]).equal(whole[:n])
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_the_largest_numbers_do_not_overflow(kind):
+    ones = torch.ones(16, 2048)
+    assert torch.allclose(kind(ones)(ones), torch.full((16, 16), 2048.0))
+
+
+def test_a_product_that_is_wrong_is_none_that_can_be_had():
+    assert can(lambda weight: nn.Linear(64, 8)) is False
+    assert can(lambda weight: lambda x: x @ weight.T) is True
+
+
+def test_without_packed_int8_products_there_are_the_others(monkeypatch):
+    monkeypatch.setattr(inference, "can", lambda make: make is not PackedInt8Linear)
+    assert type(inference.int8_linear(torch.ones(512, 512))) is Int8Linear
+
+
+def test_a_small_matrix_is_not_packed(monkeypatch):
+    monkeypatch.setattr(inference, "can", lambda make: True)
+    assert type(inference.int8_linear(torch.ones(8, 8))) is Int8Linear
+    monkeypatch.setattr(inference, "can", lambda make: make is PackedInt8Linear)
+    monkeypatch.setattr(PackedInt8Linear, "keep", lambda *_: None)
+    assert type(inference.int8_linear(torch.ones(8, 8))) is PackedInt8Linear
 
 
 @needs_int8
@@ -182,18 +221,15 @@ def test_the_model_itself_is_left_as_it_was(make):
     assert not any(isinstance(part, nn.Dropout) for part in ready.modules())
 
 
-@needs_int8
 def test_the_matrices_take_a_quarter_of_the_bytes():
-    model = a_model()
-    light = quantize(model)
-    matrices = [part.weight for part in light.modules() if isinstance(part, Int8Linear)]
-    floats = [x for x in model.parameters() if x.dim() == 2]
-    assert sum(x.nbytes for x in matrices) * 4 == sum(x.nbytes for x in floats)
+    weight = torch.randn(64, 48)
+    assert Int8Linear(weight).columns.nbytes * 4 == weight.nbytes
+    assert Int8Embedding(SharedEmbedding(50, 32)).rows.nbytes == 50 * 32
 
 
-@needs_int8
-def test_a_row_of_zeros_stays_one():
-    light = Int8Linear(torch.zeros(3, 8))
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_row_of_zeros_stays_one(kind):
+    light = kind(torch.zeros(3, 8))
     assert light(torch.zeros(2, 8)).equal(torch.zeros(2, 3))
     assert not math.isnan(light(torch.randn(2, 8)).sum().item())
 
