@@ -4,7 +4,8 @@
 import copy
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from annotated.attention import MultiHeadAttention
 from annotated.embeddings import SharedEmbedding
-from annotated.transformer import Transformer
+from annotated.transformer import Transformer, parameter_count
 
 
 class PackedLinear(nn.Module):
@@ -98,7 +99,7 @@ def can(make: Callable[[Tensor], nn.Module]) -> bool:
         return False
 
 
-FEW = 512 * 512  # weights: with fewer, a call of FBGEMM takes longer than it spares
+FEW = 512 * 1024  # weights: with fewer, a call of FBGEMM takes longer than it spares
 
 
 def int8_linear(weight: Tensor, bias: Tensor | None = None) -> Int8Linear:
@@ -166,6 +167,24 @@ class SelfAttention(nn.Module):
         return self.output(self.merge(heads))
 
     merge = staticmethod(MultiHeadAttention.merge)
+
+
+LITTLE = 50_000_000  # products in a step: with fewer, sharing takes longer than it spares
+
+
+@contextmanager
+def threads_for(model: Transformer, rows: int) -> Iterator[None]:
+    """In here PyTorch works with one thread, if a step of so many rows is too little to share.
+
+    rows: of a step, sentences times beam.
+    """
+    threads = torch.get_num_threads()
+    if rows * parameter_count(model.config) < LITTLE:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class PackedEmbedding(nn.Module):

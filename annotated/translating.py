@@ -17,7 +17,7 @@ from annotated.checkpoints import complete, load_checkpoint, readable, save_chec
 from annotated.corpora import Corpus
 from annotated.decoding import SearchConfig, candidates, longest_source, translate
 from annotated.evaluation import Score, all_scores, average
-from annotated.inference import prepare, quantize
+from annotated.inference import prepare, quantize, threads_for
 from annotated.material import UserError, device_of, override, say, sets_asked, sides
 from annotated.record import commit, config_of, entry, write_record
 from annotated.tokenizer import Tokenizer
@@ -149,7 +149,8 @@ def run_translate(options: argparse.Namespace) -> None:
         for number, text in chunk:
             if (size := len(tokenizer.encode(text)) + 1) > most:
                 say(f"line {number} has {size:,} tokens, more than {most}: translated in pieces")
-        found = candidates(model, tokenizer, [text for _, text in chunk], n_best, search)
+        with threads_for(model, len(chunk) * search.beam):
+            found = candidates(model, tokenizer, [text for _, text in chunk], n_best, search)
         for (number, _), best in zip(chunk, found, strict=True):
             for text, score in best:
                 write(f"{number}\t{score:.4f}\t{text}" if options.n_best else text)

@@ -26,7 +26,7 @@ from annotated.inference import (
     quantize,
 )
 from annotated.tokenizer import EOS
-from annotated.transformer import Transformer, TransformerConfig
+from annotated.transformer import Transformer, TransformerConfig, parameter_count
 
 needs_packed = pytest.mark.skipif(not has_packed_products(), reason="no packed products here")
 needs_int8 = pytest.mark.skipif(not has_int8_products(), reason="no int8 products here")
@@ -241,3 +241,20 @@ def test_where_it_cannot_be_done_it_is_said(monkeypatch):
     monkeypatch.undo()
     with pytest.raises(ValueError, match="8-bit weights need a CPU"):
         quantize(a_model().to("meta"))
+
+
+def test_little_work_has_one_thread_and_more_has_all():
+    model = Transformer(TransformerConfig(100, layers=1, d_model=16, d_ff=16, heads=2))
+    rows = inference.LITTLE // parameter_count(model.config)  # one more is no longer little
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for few, threads in ((1, 1), (rows, 1), (rows + 1, 2)):
+            with inference.threads_for(model, few):
+                assert torch.get_num_threads() == threads
+            assert torch.get_num_threads() == 2
+        with pytest.raises(KeyError), inference.threads_for(prepare(model), 1):
+            raise KeyError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from annotated import decoding
 from annotated.batching import pad
-from annotated.inference import has_int8_products, prepare, quantize
+from annotated.inference import has_int8_products, prepare, quantize, threads_for
 from annotated.positions import sinusoids
 from annotated.products import choose_products
 from annotated.tokenizer import BOS, EOS, PAD
@@ -95,10 +95,10 @@ def forced(model: Transformer, length: int) -> Iterator[None]:
 
 
 def ours(model: Transformer) -> Decode:
-    """The searches of Section 6.1."""
+    """The searches of Section 6.1, with as many threads as `annotated translate` gives them."""
 
     def decode(sources: Sequence[list[int]], beam: int, length: int) -> list[list[int]]:
-        with forced(model, length):
+        with forced(model, length), threads_for(model, len(sources) * beam):
             if beam == 1:
                 return decoding.greedy(model, ids(sources), extra=length).tolist()
             config = decoding.SearchConfig(beam=beam, extra=length)
