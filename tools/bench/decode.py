@@ -20,6 +20,7 @@ from tools.bench.measure import precision
 
 SEED = 1
 REST = 0.3  # seconds before each turn: the threads of the one before may wait awake for 0.2
+WARM = 0.5  # seconds of each turn before it counts: a core that has rested is slow for a while
 SIZES = ["small", "base-37k"]
 AGAINST = "Marian"  # as it comes, or with the products that this package chooses: the faster
 
@@ -33,9 +34,10 @@ class Amount:
     beams: tuple[int, ...] = (1, 4)  # 1: greedy
     sentences: tuple[int, ...] = (1, 16)  # at once
     rest: float = REST
+    warm: float = WARM
 
 
-QUICK = Amount(rounds=2, length=4, sentences=(1, 3), rest=0.0)
+QUICK = Amount(rounds=2, length=4, sentences=(1, 3), rest=0.0, warm=0.0)
 
 
 built: dict[str, Decode] = {}  # the contender of this process
@@ -48,14 +50,18 @@ def begin(name: str, config: TransformerConfig, threads: int) -> None:
     built[name] = builders()[name](Transformer(config).eval(), threads)
 
 
-def take(name: str, setting: str, sources: Sequence[list[int]], beam: int, length: int) -> float:
-    """Translate twice; returns the seconds of the second time, when all is warm.
+def take(
+    name: str, setting: str, sources: Sequence[list[int]], beam: int, length: int, warm: float
+) -> float:
+    """Translate again and again for `warm` seconds, then once more; returns the seconds of that.
 
     Raises ValueError for tokens too many or too few.
     """
     with precision(setting):
-        built[name](sources, beam, length)
-        began = time.perf_counter()
+        came = began = time.perf_counter()
+        while began - came <= warm:
+            built[name](sources, beam, length)
+            began = time.perf_counter()
         written = built[name](sources, beam, length)
         seconds = time.perf_counter() - began
     if [len(ids) for ids in written] != [length] * len(sources):
@@ -82,7 +88,7 @@ class Row:
     """A contender in one cell of the table, and its seconds in each round."""
 
     name: str
-    take: Callable[..., float]  # setting, sources, beam, length -> seconds
+    take: Callable[..., float]  # setting, sources, beam, length, warm -> seconds
     setting: str = "highest"  # of torch.set_float32_matmul_precision: PyTorch's default
     seconds: list[float] = field(default_factory=list)
 
@@ -164,7 +170,7 @@ def race(rows: Sequence[Row], sources: Sequence[list[int]], beam: int, amount: A
     for _ in range(amount.rounds):
         for row in rows:
             time.sleep(amount.rest)
-            row.seconds.append(row.take(row.setting, sources, beam, amount.length))
+            row.seconds.append(row.take(row.setting, sources, beam, amount.length, amount.warm))
 
 
 def summary(rows: Sequence[Row], tokens: int) -> dict[str, dict[str, float]]:
