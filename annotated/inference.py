@@ -169,7 +169,7 @@ class SelfAttention(nn.Module):
     merge = staticmethod(MultiHeadAttention.merge)
 
 
-LITTLE = 50_000_000  # products in a step: with fewer, sharing takes longer than it spares
+LITTLE = 50_000_000  # multiplications in a step: with fewer, sharing takes longer than it spares
 
 
 @contextmanager
