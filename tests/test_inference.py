@@ -135,14 +135,15 @@ def test_a_product_that_is_wrong_is_none_that_can_be_had():
 
 def test_without_packed_int8_products_there_are_the_others(monkeypatch):
     monkeypatch.setattr(inference, "can", lambda make: make is not PackedInt8Linear)
-    assert type(inference.int8_linear(torch.ones(512, 512))) is Int8Linear
+    assert type(inference.int8_linear(torch.ones(512, 1024))) is Int8Linear
 
 
 def test_a_small_matrix_is_not_packed(monkeypatch):
     monkeypatch.setattr(inference, "can", lambda make: True)
-    assert type(inference.int8_linear(torch.ones(8, 8))) is Int8Linear
-    monkeypatch.setattr(inference, "can", lambda make: make is PackedInt8Linear)
     monkeypatch.setattr(PackedInt8Linear, "keep", lambda *_: None)
+    assert type(inference.int8_linear(torch.ones(8, 8))) is Int8Linear
+    assert type(inference.int8_linear(torch.ones(512, 1024))) is PackedInt8Linear
+    monkeypatch.setattr(inference, "can", lambda make: make is PackedInt8Linear)
     assert type(inference.int8_linear(torch.ones(8, 8))) is PackedInt8Linear
 
 
