@@ -42,6 +42,7 @@ HELP = {
     "warmup": "steps in which the learning rate grows (equation 3)",
     "scale": "factor on the learning rate of equation 3",
     "smoothing": "label smoothing (Section 5.4)",
+    "r_drop": "times the disagreement of two dropouts of a batch; not in the paper (Section 5.4)",
     "precision": "of matrix products (Section 5.2)",
     "compile": "hand the model to torch.compile (Section 5.2)",
     "seed": "of the start, the batches and the dropout",
@@ -152,6 +153,12 @@ def add_train_command(verbs: Any) -> None:
     )
     training.add_argument(
         "--resume", type=Path, metavar="FOLDER", help="go on with the run in FOLDER"
+    )
+    training.add_argument(
+        "--init",
+        type=Path,
+        metavar="FOLDER",
+        help="begin a new run with the weights and the tokenizer of the model in FOLDER",
     )
     training.add_argument(
         "--record", type=Path, metavar="FILE", help="at the end score the test sets, into FILE"

@@ -1,6 +1,7 @@
 """What the commands do that make a model: data, train."""
 
 import argparse
+import shlex
 import signal
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -12,7 +13,7 @@ import torch
 
 from annotated import workers
 from annotated.batching import batches, stream
-from annotated.checkpoints import count_parameters, resume, save_run
+from annotated.checkpoints import count_parameters, load_checkpoint, resume, save_run
 from annotated.corpora import Corpus
 from annotated.decoding import SearchConfig, translate
 from annotated.evaluation import bleu
@@ -35,7 +36,16 @@ from annotated.material import (
     vocabulary,
 )
 from annotated.products import choose_products
-from annotated.record import commit, config_of, entry, fingerprint, hardware, write_record
+from annotated.record import (
+    all_of,
+    commit,
+    config_of,
+    entry,
+    fingerprint,
+    hardware,
+    made_by,
+    write_record,
+)
 from annotated.tokenizer import Tokenizer
 from annotated.training import Interrupt, Run, TrainingConfig, train, validation_loss
 from annotated.transformer import PRESETS, Transformer, TransformerConfig
@@ -146,12 +156,6 @@ def begin(options: argparse.Namespace, device: torch.device) -> Trial:
     check(model_config, config)
     corpus = corpus_asked(options)
     folder = new_folder(options, corpus)
-    workers.wait()  # until all have found the same folder to be free
-    tokenizer = vocabulary(corpus, model_config.vocab_size, bool(options.lowercase))
-    if device.type == "cpu" and config.precision == "fp32":
-        say(f"float32 products: {choose_products()}, by a measurement")
-    torch.manual_seed(config.seed)
-    model = Transformer(replace(model_config, vocab_size=len(tokenizer)))
     about = {
         "data": corpus.name,
         "pair": f"{corpus.source}-{corpus.target}",
@@ -161,7 +165,36 @@ def begin(options: argparse.Namespace, device: torch.device) -> Trial:
         "lowercase": bool(options.lowercase),
         "words": options.words,
     }
+    begun = initial(options) if options.init else None
+    workers.wait()  # until all have found the same folder to be free
+    if device.type == "cpu" and config.precision == "fp32":
+        say(f"float32 products: {choose_products()}, by a measurement")
+    torch.manual_seed(config.seed)
+    if begun:
+        model, tokenizer, before = begun
+        about |= {name: before[name] for name in ("vocab_size", "lowercase") if name in before}
+        about["init"] = before
+    else:
+        tokenizer = vocabulary(corpus, model_config.vocab_size, bool(options.lowercase))
+        model = Transformer(replace(model_config, vocab_size=len(tokenizer)))
     return Trial(Run(model.to(device), config), corpus, tokenizer, folder, about)
+
+
+DROPOUTS = ("dropout", "attention_dropout", "hidden_dropout")  # they have no weights
+
+
+def initial(options: argparse.Namespace) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
+    """The model that --init names, with the dropout that is asked for, and what belongs to it."""
+    sizes = {field.name for field in fields(TransformerConfig)} - {*DROPOUTS}
+    for name in sorted({*sizes, "preset", "lowercase"}):
+        if getattr(options, name, None) is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')} cannot go with --init: {options.init} has it already"
+            )
+    given, tokenizer, about = load_checkpoint(options.init)
+    model = Transformer(override(given.config, options))
+    model.load_state_dict(given.state_dict())  # in float32 whatever they were kept in
+    return model, tokenizer, about
 
 
 def check(model: TransformerConfig, training: TrainingConfig) -> None:
@@ -303,14 +336,15 @@ def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
 
 def record(path: Path, trial: Trial) -> None:
     """Score every test set once and write the run's record."""
-    run, corpus, commits = trial.run, trial.corpus, trial.about["commits"]
-    search, lowercase = SearchConfig(), bool(trial.about["lowercase"])
+    run, corpus, about = trial.run, trial.corpus, trial.about
+    search, lowercase = SearchConfig(), bool(about["lowercase"])
+    commits, made = all_of(about, "commits"), made_by(about)
     found = list(results(run.model, trial.tokenizer, corpus, test_sets(corpus), search, lowercase))
     for result in found:
         say(f"{result.name}: {result.scores['bleu']}")
     write_record(
         path,
-        trial.about["words"],  # of all sittings together
+        about["words"],  # of all sittings together
         corpus,
         config_of(run.model, asdict(run.config), search),
         run.seconds,
@@ -318,6 +352,7 @@ def record(path: Path, trial: Trial) -> None:
         {result.name: entry(result.scores) for result in found},
         examples=found[0].examples() if found else [],
         commit=commits[-1],
-        trained_on=trial.about["hardware"],
+        trained_on=all_of(about, "hardware"),
+        **({"commands": [shlex.join(["annotated", *x]) for x in made]} if len(made) > 1 else {}),
         **({"commits": commits} if len(commits) > 1 else {}),
     )

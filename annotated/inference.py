@@ -99,13 +99,13 @@ def can(make: Callable[[Tensor], nn.Module]) -> bool:
         return False
 
 
-FEW = 512 * 1024  # weights: with fewer, a call of FBGEMM takes longer than it spares
+LONG = 512  # weights in a row: with shorter rows, a call of FBGEMM takes longer than it spares
 
 
 def int8_linear(weight: Tensor, bias: Tensor | None = None) -> Int8Linear:
-    """The faster of the two for a matrix of this size; where there is but one of them, that."""
-    few = weight.numel() < FEW
-    order = (Int8Linear, PackedInt8Linear) if few else (PackedInt8Linear, Int8Linear)
+    """The faster of the two for rows of this length; where there is but one of them, that."""
+    packs = weight.size(1) >= LONG
+    order = (PackedInt8Linear, Int8Linear) if packs else (Int8Linear, PackedInt8Linear)
     return next(filter(can, order), Int8Linear)(weight, bias)
 
 

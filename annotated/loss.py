@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 
 def smoothed_loss(logits: Tensor, target: Tensor, smoothing: float = 0.1, pad: int = 0) -> Tensor:
@@ -112,3 +113,40 @@ def fused_loss(
         x, weight = x.detach(), weight.detach()
     real = target != pad
     return FusedLoss.apply(x[real], weight, target[real], smoothing, chunk)
+
+
+def agreeing_loss(
+    first: Tensor, second: Tensor, weight: Tensor, target: Tensor, smoothing: float, r_drop: float
+) -> Tensor:
+    """`r_drop_loss` of few enough rows (n, D) that there can be logits (n, V) for all of them."""
+    p, q = (F.linear(x, weight).float().log_softmax(-1) for x in (first, second))  # (n, V) each
+    both = (p + q) / 2
+    right = both.gather(-1, target[:, None]).sum()
+    apart = ((p.exp() - q.exp()) * (p - q)).sum() / 2  # the mean of the two divergences
+    return r_drop * apart - (1 - smoothing) * right - smoothing * both.mean(-1).sum()
+
+
+def r_drop_loss(
+    first: Tensor,
+    second: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    smoothing: float = 0.1,
+    r_drop: float = 1.0,
+    pad: int = 0,
+    chunk: int = 128,
+) -> Tensor:
+    """The mean smoothed loss of two dropouts of a batch, plus `r_drop` times their disagreement.
+
+    first and second (N, D) from the decoder, weight (V, D) of the shared embedding, target (N,) of
+    ids. Disagreement is the mean of KL(p || q) and KL(q || p) (R-Drop, Liang et al. 2021,
+    equation 4; r_drop is half of its alpha). Returns a scalar in nats, summed over the tokens that
+    are not padding. There are logits for `chunk` positions at a time, and once more in backward.
+    """
+    real = target != pad
+    parts = zip(*(x[real].split(chunk) for x in (first, second, target)), strict=True)
+    losses = [
+        checkpoint(agreeing_loss, a, b, weight, right, smoothing, r_drop, use_reentrant=False)
+        for a, b, right in parts
+    ]
+    return torch.stack(losses).sum()

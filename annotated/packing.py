@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from annotated.attention import MultiHeadAttention, attention, causal_mask, padding_mask
 from annotated.batching import Batch
-from annotated.loss import fused_loss
+from annotated.loss import fused_loss, r_drop_loss
 from annotated.transformer import DecoderLayer, EncoderLayer, Transformer
 
 
@@ -111,19 +111,40 @@ def decode(
 class Objective(nn.Module):
     """A model and its loss as one function of a batch: what training differentiates."""
 
-    def __init__(self, model: Transformer, smoothing: float = 0.1):
+    def __init__(self, model: Transformer, smoothing: float = 0.1, r_drop: float = 0.0):
         super().__init__()
         self.model = model
         self.smoothing = smoothing
+        self.r_drop = r_drop  # times the disagreement of two dropouts (Section 5.4)
 
     def forward(self, batch: Batch) -> Tensor:
         """The smoothed loss in nats, summed over all tokens of batch.target_out.
 
         A batch with nothing to predict has the loss 0, and gradients of 0 for all weights.
         """
-        model, pad = self.model, self.model.config.pad
-        rows, columns = Packing(batch.target_in, pad), Packing(batch.source, pad)
-        memory = encode(model, batch.source, columns)  # (M, D)
-        x = decode(model, batch.target_in, rows, memory, columns)  # (N, D)
-        target = rows.pack(batch.target_out)  # (N,)
-        return fused_loss(x, model.embedding.weight, target, self.smoothing, pad)
+        if not self.r_drop:
+            x, target = self.outputs(batch)
+            return fused_loss(x, self.weight, target, self.smoothing, self.pad)
+        x, target = self.outputs(Batch(*(ids.repeat(2, 1) for ids in batch)))  # (2 N, D), (2 N,)
+        first, second = x.chunk(2)  # the same tokens, under another dropout
+        target = target[: len(first)]
+        return r_drop_loss(
+            first, second, self.weight, target, self.smoothing, self.r_drop, self.pad
+        )
+
+    def outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The decoder's output for each token to predict (N, D), and that token (N,)."""
+        rows, columns = Packing(batch.target_in, self.pad), Packing(batch.source, self.pad)
+        memory = encode(self.model, batch.source, columns)  # (M, D)
+        x = decode(self.model, batch.target_in, rows, memory, columns)  # (N, D)
+        return x, rows.pack(batch.target_out)
+
+    @property
+    def weight(self) -> Tensor:
+        """The shared embedding's matrix (V, D)."""
+        return self.model.embedding.weight
+
+    @property
+    def pad(self) -> int:
+        """The id that fills a batch up."""
+        return self.model.config.pad

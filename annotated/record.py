@@ -73,6 +73,18 @@ def entry(scores: Mapping[str, Score]) -> dict[str, Any]:
     return {"bleu": bleu["value"], "signature": bleu["signature"], **forms}
 
 
+def made_by(about: Mapping[str, Any]) -> list[list[str]]:
+    """The words of all commands that made a model, those of the model that it began from first."""
+    before = made_by(about["init"]) if "init" in about else []
+    return [*before, *(about[name] for name in ("words", "averaging") if name in about)]
+
+
+def all_of(about: Mapping[str, Any], name: str) -> list[str]:
+    """What is listed under a name for a model, after that for the one that it began from."""
+    before = all_of(about["init"], name) if "init" in about else []
+    return list(dict.fromkeys([*before, *about.get(name, [])]))
+
+
 def config_of(
     model: Transformer, training: Mapping[str, Any], search: SearchConfig, int8: bool = False
 ) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class TrainingConfig:
     warmup: int = 4000  # steps
     scale: float = 1.0  # times the learning rate of equation 3
     smoothing: float = 0.1
+    r_drop: float = 0.0  # times the disagreement of two dropouts of a batch: not in the paper
     precision: str = "fp32"  # of the products: fp32, bf16 or fp16
     compile: bool = False  # hand the model to torch.compile
     seed: int = 1  # of the start, the batches and the dropout
@@ -52,6 +53,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.smoothing < 1:
             raise ValueError(f"smoothing is a share from 0 up to 1, not {self.smoothing}")
+        if not 0 <= self.r_drop < math.inf:
+            raise ValueError(f"r_drop must be at least 0, not {self.r_drop}")
         if self.precision not in PRECISIONS:
             names = ", ".join(PRECISIONS)
             raise ValueError(f"precision is one of {names}, not {self.precision!r}")
@@ -117,7 +120,7 @@ class Run:
         quicken(model)
         self.optimizer = adam(model)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
-        self.objective = wrap(Objective(model, config.smoothing), config.compile)
+        self.objective = wrap(Objective(model, config.smoothing, config.r_drop), config.compile)
 
     def update(self, share: Share | Batch) -> float:
         """One step; returns its loss in nats a target token, over all workers.

@@ -19,7 +19,7 @@ from annotated.decoding import SearchConfig, candidates, longest_source, transla
 from annotated.evaluation import Score, all_scores, average
 from annotated.inference import prepare, quantize, threads_for
 from annotated.material import UserError, device_of, override, say, sets_asked, sides
-from annotated.record import commit, config_of, entry, write_record
+from annotated.record import all_of, commit, config_of, entry, made_by, write_record
 from annotated.tokenizer import Tokenizer
 from annotated.transformer import Transformer
 
@@ -249,8 +249,8 @@ def record(
     found: list[Result],
 ) -> None:
     """Write the record of a model with all commands that made it; `facts` are of its training."""
-    words = [about["words"], *([about["averaging"]] if "averaging" in about else []), options.words]
-    commits = list(dict.fromkeys([*about.get("commits", []), commit()]))
+    commits = list(dict.fromkeys([*all_of(about, "commits"), commit()]))
+    trained_on = all_of(about, "hardware")
     write_record(
         options.record,
         options.words,
@@ -260,9 +260,9 @@ def record(
         facts["log"],
         {result.name: entry(result.scores) for result in found},
         examples=found[0].examples(),
-        commands=[shlex.join(["annotated", *each]) for each in words],
+        commands=[shlex.join(["annotated", *each]) for each in [*made_by(about), options.words]],
         step=facts["step"],
-        **({"trained_on": about["hardware"]} if "hardware" in about else {}),
+        **({"trained_on": trained_on} if trained_on else {}),
         **({"averaged": about["averaged"]} if "averaged" in about else {}),
         **({"commits": commits} if len(commits) > 1 else {}),
     )

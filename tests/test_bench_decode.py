@@ -200,23 +200,26 @@ def row(name, setting="highest", seconds=()):
 
 def test_contenders_run_in_turn_each_in_its_precision(fake):
     rows = [row("a", "medium"), row("b")]
-    decode.race(rows, [[3], [4]], 4, decode.Amount(rounds=2, length=3, rest=0, warm=0))
-    assert fake == ([("a", "medium", 4)] * 2 + [("b", "highest", 4)] * 2) * 2  # once to get warm
+    decode.race(rows, [[3], [4]], 4, decode.Amount(rounds=2, length=3, rest=0, warm=0, counted=0))
+    each = [("a", "medium", 4)] * 3 + [("b", "highest", 4)] * 3  # warm, counted, looked at
+    assert fake == each * 2
     assert all(len(each.seconds) == 2 and min(each.seconds) > 0 for each in rows)
     assert torch.get_float32_matmul_precision() == "highest"
 
 
-def test_a_contender_works_until_it_is_warm_before_it_counts(fake, monkeypatch):
-    clock = iter([0.0, 0.3, 0.6, 0.7])  # came, after the first, after the second, after the third
+def test_a_contender_gets_warm_and_then_counts_by_its_median(fake, monkeypatch):
+    warm = [0.0, 0.3, 0.6]  # began, ended, ended
+    counted = [0.7, 0.8, 1.2, 1.5, 1.8]  # 0.1, 0.4, 0.3 and 0.3 seconds
+    clock = iter(warm + counted)
     monkeypatch.setattr(decode.time, "perf_counter", lambda: next(clock))
-    assert decode.take("a", "highest", [[3]], 1, 3, 0.5) == pytest.approx(0.1)
-    assert len(fake) == 3
+    assert decode.take("a", "highest", [[3]], 1, 3, 0.5, 1.0) == pytest.approx(0.3)
+    assert len(fake) == 2 + 4 + 1  # the last is the one that is looked at
 
 
 @pytest.mark.parametrize("length", [2, 4])
 def test_a_contender_that_writes_another_length_is_found_out(fake, length):
     with pytest.raises(ValueError, match=rf"^a wrote \[3\] tokens, not {length} a sentence$"):
-        decode.take("a", "highest", [[3], [4]], 1, length, 0)
+        decode.take("a", "highest", [[3], [4]], 1, length, 0, 0)
 
 
 def test_speed_is_by_the_median_against_the_faster_marian():

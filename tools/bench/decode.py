@@ -21,6 +21,7 @@ from tools.bench.measure import precision
 SEED = 1
 REST = 0.3  # seconds before each turn: the threads of the one before may wait awake for 0.2
 WARM = 0.5  # seconds of each turn before it counts: a core that has rested is slow for a while
+COUNTED = 1.0  # seconds of each turn after that: a core's speed comes and goes within tenths
 SIZES = ["small", "base-37k"]
 AGAINST = "Marian"  # as it comes, or with the products that this package chooses: the faster
 
@@ -35,9 +36,10 @@ class Amount:
     sentences: tuple[int, ...] = (1, 16)  # at once
     rest: float = REST
     warm: float = WARM
+    counted: float = COUNTED
 
 
-QUICK = Amount(rounds=2, length=4, sentences=(1, 3), rest=0.0, warm=0.0)
+QUICK = Amount(rounds=2, length=4, sentences=(1, 3), rest=0.0, warm=0.0, counted=0.0)
 
 
 built: dict[str, Decode] = {}  # the contender of this process
@@ -51,23 +53,43 @@ def begin(name: str, config: TransformerConfig, threads: int) -> None:
 
 
 def take(
-    name: str, setting: str, sources: Sequence[list[int]], beam: int, length: int, warm: float
+    name: str,
+    setting: str,
+    sources: Sequence[list[int]],
+    beam: int,
+    length: int,
+    warm: float,
+    counted: float,
 ) -> float:
-    """Translate again and again for `warm` seconds, then once more; returns the seconds of that.
+    """The median seconds of translations in `counted` seconds, after `warm` seconds of them.
 
-    Raises ValueError for tokens too many or too few.
+    At least one is counted, after at least one to get warm. Raises ValueError for tokens too many
+    or too few.
     """
+
+    def once() -> list[list[int]]:
+        return built[name](sources, beam, length)
+
     with precision(setting):
-        came = began = time.perf_counter()
-        while began - came <= warm:
-            built[name](sources, beam, length)
-            began = time.perf_counter()
-        written = built[name](sources, beam, length)
-        seconds = time.perf_counter() - began
+        again(once, warm)
+        seconds = again(once, counted)
+        written = once()
     if [len(ids) for ids in written] != [length] * len(sources):
         found = sorted({len(ids) for ids in written})
         raise ValueError(f"{name} wrote {found} tokens, not {length} a sentence")
-    return seconds
+    return statistics.median(seconds)
+
+
+def again(call: Callable[[], Any], seconds: float) -> list[float]:
+    """The seconds of each of the calls that begin within so many seconds, at least one."""
+    start = began = time.perf_counter()
+    each: list[float] = []
+    while not each or began - start < seconds:
+        call()
+        ended = time.perf_counter()
+        each.append(ended - began)
+        began = ended
+    return each
 
 
 class Process:
@@ -88,7 +110,7 @@ class Row:
     """A contender in one cell of the table, and its seconds in each round."""
 
     name: str
-    take: Callable[..., float]  # setting, sources, beam, length, warm -> seconds
+    take: Callable[..., float]  # setting, sources, beam, length, warm, counted
     setting: str = "highest"  # of torch.set_float32_matmul_precision: PyTorch's default
     seconds: list[float] = field(default_factory=list)
 
@@ -170,7 +192,8 @@ def race(rows: Sequence[Row], sources: Sequence[list[int]], beam: int, amount: A
     for _ in range(amount.rounds):
         for row in rows:
             time.sleep(amount.rest)
-            row.seconds.append(row.take(row.setting, sources, beam, amount.length, amount.warm))
+            what = row.setting, sources, beam, amount.length, amount.warm, amount.counted
+            row.seconds.append(row.take(*what))
 
 
 def summary(rows: Sequence[Row], tokens: int) -> dict[str, dict[str, float]]:
