@@ -333,12 +333,17 @@ def pieces(ids: list[int], longest: int, begins: Callable[[int], bool]) -> list[
     return [*parts, ids] if ids else parts
 
 
+def spaced(text: str) -> str:
+    """The text with one space for each run of white space, and none at its ends."""
+    return " ".join(text.split())
+
+
 def joined(tokenizer: Tokenizer, parts: list[list[Hypothesis]]) -> list[tuple[str, float]]:
     """The translations of all pieces of a sentence as those of the whole: text and score."""
     whole = zip(*parts, strict=False) if parts else [()]
     return [
         (
-            " ".join(" ".join(tokenizer.decode(one.ids) for one in ones).split()),  # one line
+            spaced(" ".join(tokenizer.decode(one.ids) for one in ones)),  # one line
             sum(one.score for one in ones),
         )
         for ones in whole
@@ -356,9 +361,9 @@ def candidates(
 ) -> list[list[tuple[str, float]]]:
     """The `n_best` best translations of each sentence and their scores, best first, in order.
 
-    A blank sentence gives an empty text. One of more than `longest` tokens is translated in
-    pieces. batch_tokens bounds the padded source positions times the beam that are searched
-    together.
+    Any run of white space counts as one space, and a blank sentence gives an empty text. One of
+    more than `longest` tokens is translated in pieces. batch_tokens bounds the padded source
+    positions times the beam that are searched together.
     """
     config = config or SearchConfig()
     longest = min(longest, longest_source(model, config))
@@ -368,7 +373,7 @@ def candidates(
     def begins(i: int) -> bool:
         return tokenizer.pieces([i])[0].startswith(" ")
 
-    encoded = [tokenizer.encode(sentence.strip()) for sentence in sentences]
+    encoded = [tokenizer.encode(spaced(sentence)) for sentence in sentences]
     parts = [pieces(ids, longest - 1, begins) for ids in encoded]
     flat = [ids for each in parts for ids in each]
     found = iter(search_all(model, flat, n_best, config, batch_tokens))

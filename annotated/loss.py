@@ -139,10 +139,12 @@ def r_drop_loss(
     """The mean smoothed loss of two dropouts of a batch, plus `r_drop` times their disagreement.
 
     first and second (N, D) from the decoder, weight (V, D) of the shared embedding, target (N,) of
-    ids. Disagreement is the mean of KL(p || q) and KL(q || p) (R-Drop, Liang et al. 2021,
-    equation 4; r_drop is half of its alpha). Returns a scalar in nats, summed over the tokens that
+    ids. Disagreement is the mean of KL(p || q) and KL(q || p) (R-Drop, Liang et al. 2021;
+    r_drop is half of their alpha). Returns a scalar in nats, summed over the tokens that
     are not padding. There are logits for `chunk` positions at a time, and once more in backward.
     """
+    if chunk < 1:
+        raise ValueError(f"chunk is a number of positions, at least 1, not {chunk}")
     real = target != pad
     parts = zip(*(x[real].split(chunk) for x in (first, second, target)), strict=True)
     losses = [

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from annotated.checkpoints import complete, load_checkpoint, readable, save_checkpoint, steps_in
 from annotated.corpora import Corpus
-from annotated.decoding import SearchConfig, candidates, longest_source, translate
+from annotated.decoding import SearchConfig, candidates, longest_source, spaced, translate
 from annotated.evaluation import Score, all_scores, average
 from annotated.inference import prepare, quantize, threads_for
 from annotated.material import UserError, device_of, override, say, sets_asked, sides
@@ -119,7 +119,7 @@ def quickened(model: Transformer, options: argparse.Namespace) -> Transformer:
 
 
 def lines_of(stream: Iterable[bytes]) -> Iterator[str]:
-    """The stripped lines of a stream; bytes that are no UTF-8 become U+FFFD, and it is said.
+    """The lines of a stream, white space made single spaces; bytes that are no UTF-8 become U+FFFD, and it is said.
 
     Only a newline ends a line, so that there is one for each line of any other program.
     """
@@ -130,7 +130,7 @@ def lines_of(stream: Iterable[bytes]) -> Iterator[str]:
             damaged += 1
             if damaged == 1:
                 say(f"line {number} is not UTF-8: U+FFFD takes the place of what cannot be read")
-        yield text.strip()
+        yield spaced(text)
     if damaged > 1:
         say(f"{damaged:,} lines in all are not UTF-8")
 

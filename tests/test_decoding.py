@@ -364,6 +364,12 @@ def test_a_translation_has_no_line_break_of_any_kind(model, tokenizer, line):
     assert len(translate(model, tokenizer, [line])[0].splitlines()) <= 1
 
 
+def test_a_run_of_white_space_is_one_space(model, tokenizer):
+    """Tabs, no-break spaces and line separators too; and none at the ends."""
+    plain, wide = "the dog sees a cat", " the \t dog  sees\u00a0\u2028a cat \n"
+    assert candidates(model, tokenizer, [wide], 2) == candidates(model, tokenizer, [plain], 2)
+
+
 def test_candidates_come_best_first_and_the_first_is_the_translation(model, tokenizer):
     lines = ["the dog", "", "der Hund schläft ."]
     found = candidates(model, tokenizer, lines, 3)

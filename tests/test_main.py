@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -274,6 +274,59 @@ def test_validation_is_greedy(monkeypatch):
     monkeypatch.setattr(commands, "translate", spy)
     assert main(["train", *TINY.split()]) == 0
     assert asked == [1, 1]
+
+
+# annotated train --init
+
+
+def test_a_run_can_begin_with_the_weights_of_another(trained, tmp_path, capsys):
+    dropouts = ["--dropout", "0.25", "--hidden-dropout", "0.1"]
+    words = ["train", "--init", RUN, "--steps", "1", "--scale", "1e-9", "--r-drop", "2", *dropouts]
+    assert main([*words, "--out", "mine"]) == 0
+    (model, tokenizer, about), (given, theirs, before) = map(load_checkpoint, ("mine", RUN))
+    for name, value in given.state_dict().items():  # a step of nearly nothing
+        torch.testing.assert_close(model.state_dict()[name], value, rtol=0, atol=1e-6)
+    assert (model.config.dropout, model.config.hidden_dropout) == (0.25, 0.1)
+    assert replace(model.config, dropout=0.0, hidden_dropout=0.0) == replace(
+        given.config, dropout=0.0, hidden_dropout=0.0
+    )
+    assert tokenizer.bpe.to_str() == theirs.bpe.to_str()
+    assert about["init"] == before and about["words"] == [*words, "--out", "mine"]
+    assert resume("mine")[0].config.r_drop == 2.0
+    assert main(["train", "--resume", "mine", "--steps", "2"]) == 0  # it needs the first no more
+
+
+def test_weights_kept_in_half_precision_are_trained_in_single(trained):
+    assert main(["average", RUN, "--last", "2", "--half", "--out", "mean"]) == 0
+    assert main(["train", "--init", "mean", "--steps", "1", "--out", "mine"]) == 0
+    assert {weight.dtype for weight in load_checkpoint("mine")[0].parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    "words", ["--d-model 32", "--vocab-size 400", "--preset base", "--lowercase", "--norm-first"]
+)
+def test_the_sizes_of_a_model_that_is_begun_with_stay(trained, capsys, words):
+    assert main(["train", "--init", RUN, *words.split(), "--out", "mine"]) == 2
+    assert f"{words.split()[0]} cannot go with --init" in last_line(capsys)
+    assert not Path("mine").exists()
+
+
+def test_a_model_to_begin_with_must_be_there(capsys):
+    assert main(["train", "--init", "nowhere"]) == 2
+    assert "nowhere holds no model" in last_line(capsys)
+
+
+def test_a_record_is_of_the_model_that_was_begun_with_too(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(commands, "hardware", lambda: "another machine")
+    first = f"annotated train {TINY}"
+    second = f"annotated train --init {RUN} --steps 2 --out mine --record r.json"
+    evaluate = "annotated evaluate --model mine --record s.json"
+    for line in (second, evaluate):
+        assert main(shlex.split(line)[1:]) == 0
+    for file, lines in {"r.json": [first, second], "s.json": [first, second, evaluate]}.items():
+        record = json.loads((tmp_path / file).read_text("utf-8"))
+        assert record["commands"] == lines
+        assert len(record["trained_on"]) == 2 and record["trained_on"][1] == "another machine"
 
 
 # annotated train --resume

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 from annotated.attention import MultiHeadAttention, causal_mask
-from annotated.batching import Batch
+from annotated.batching import Batch, blank
 from annotated.loss import smoothed_loss
 from annotated.packing import Objective, Packing, decode, embed, encode, look, project
 from annotated.transformer import Transformer, TransformerConfig
@@ -308,6 +308,30 @@ def test_dropout_draws_in_training_and_not_in_evaluation():
     assert not torch.equal(objective.train()(batch), objective(batch))
     assert torch.equal(objective.eval()(batch), objective(batch))
     check(model, batch)
+
+
+@pytest.mark.parametrize("name", RAGGED)
+def test_r_drop_reads_each_sentence_under_two_dropouts(name):
+    """With the dropout of the padded model, a batch that is laid twice."""
+    model, batch = build(torch.float32, dropout=0.3), ragged(*RAGGED[name])
+    assert_close(Objective(model.eval(), r_drop=5.0)(batch), Objective(model)(batch))
+    torch.manual_seed(5)
+    loss = Objective(model.train(), r_drop=2.0)(batch)
+    torch.manual_seed(5)
+    x, target = Objective(model).outputs(Batch(*(torch.cat([ids, ids]) for ids in batch)))
+    logits, target = (x @ model.embedding.weight.T).chunk(2), target.chunk(2)
+    assert torch.equal(*target) and not torch.equal(*logits)
+    p, q = (each.log_softmax(-1) for each in logits)
+    right = sum(F.cross_entropy(x, target[0], label_smoothing=0.1, reduction="sum") for x in (p, q))
+    kl = {"log_target": True, "reduction": "sum"}
+    assert_close(loss, right / 2 + F.kl_div(p, q, **kl) + F.kl_div(q, p, **kl), rtol=1e-4, atol=0)
+
+
+def test_r_drop_of_nothing_is_nothing():
+    model = build(torch.float32)
+    for nothing in (blank(), Batch(*torch.zeros(3, 1, 1, dtype=torch.int64))):
+        loss = Objective(model, r_drop=1.0)(nothing)
+        assert loss == 0 and not any(x.any() for x in gradients(model, loss).values())
 
 
 def dropouts(model: Transformer, loss, *inputs) -> dict[str, int]:

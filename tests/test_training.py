@@ -39,6 +39,20 @@ def test_the_defaults_are_the_papers():
     config = TrainingConfig()
     assert (config.batch_tokens, config.steps, config.warmup) == (25_000, 100_000, 4000)
     assert (config.scale, config.smoothing, config.micro_batches) == (1.0, 0.1, 1)
+    assert config.r_drop == 0.0
+
+
+@pytest.mark.parametrize("r_drop", [-1.0, math.nan, math.inf])
+def test_a_disagreement_cannot_be_paid_for_so(r_drop):
+    with pytest.raises(ValueError, match="r_drop must be at least 0"):
+        TrainingConfig(r_drop=r_drop)
+
+
+def test_r_drop_takes_part_in_a_step(batch):
+    """Two runs that part only in it draw the same masks, and pay more for their disagreement."""
+    noisy = replace(CALM, dropout=0.3)
+    losses = [fresh(noisy, r_drop=r_drop).update(batch) for r_drop in (0.5, 5.0)]
+    assert losses[1] > losses[0]
 
 
 @pytest.mark.parametrize("name", ["batch_tokens", "micro_batches", "steps", "warmup", "max_tokens"])
