@@ -10,6 +10,7 @@ import sacrebleu
 import sacremoses
 import torch
 from sacrebleu.metrics.base import Metric
+from sacrebleu.metrics.bleu import BLEUScore
 from sacremoses import MosesPunctNormalizer, MosesTokenizer
 from torch import Tensor
 
@@ -21,6 +22,7 @@ class Score:
     value: float
     signature: str
     metric: str  # "BLEU", "tokenized BLEU" or "chrF2"
+    words: tuple[int, int] | None = None  # of BLEU: counted in the translations, in the references
 
     def __str__(self) -> str:
         return f"{self.metric} {self.value:.2f}  ({self.signature})"
@@ -45,7 +47,8 @@ def counted(
             "each needs one"
         )
     score = metric.corpus_score([cut(x) for x in hypotheses], [[cut(x) for x in references]])
-    return Score(score.score, str(metric.get_signature()), name)
+    words = (score.sys_len, score.ref_len) if isinstance(score, BLEUScore) else None
+    return Score(score.score, str(metric.get_signature()), name, words)
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> Score:

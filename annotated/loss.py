@@ -119,11 +119,11 @@ def agreeing_loss(
     first: Tensor, second: Tensor, weight: Tensor, target: Tensor, smoothing: float, r_drop: float
 ) -> Tensor:
     """`r_drop_loss` of few enough rows (n, D) that there can be logits (n, V) for all of them."""
-    p, q = (F.linear(x, weight).float().log_softmax(-1) for x in (first, second))  # (n, V) each
-    both = (p + q) / 2
-    right = both.gather(-1, target[:, None]).sum()
-    apart = ((p.exp() - q.exp()) * (p - q)).sum() / 2  # the mean of the two divergences
-    return r_drop * apart - (1 - smoothing) * right - smoothing * both.mean(-1).sum()
+    one, other = (F.linear(x, weight).float().log_softmax(-1) for x in (first, second))  # (n, V)
+    both = (one + other) / 2
+    right, mean = both.gather(-1, target[:, None]).sum(), both.mean(-1).sum()
+    apart = ((one.exp() - other.exp()) * (one - other)).sum() / 2  # the mean of two divergences
+    return r_drop * apart - (1 - smoothing) * right - smoothing * mean
 
 
 def r_drop_loss(
@@ -139,8 +139,8 @@ def r_drop_loss(
     """The mean smoothed loss of two dropouts of a batch, plus `r_drop` times their disagreement.
 
     first and second (N, D) from the decoder, weight (V, D) of the shared embedding, target (N,) of
-    ids. Disagreement is the mean of KL(p || q) and KL(q || p) (R-Drop, Liang et al. 2021;
-    r_drop is half of their alpha). Returns a scalar in nats, summed over the tokens that
+    ids. The disagreement of p and p' is the mean of KL(p || p') and KL(p' || p) (R-Drop, Liang et
+    al. 2021; r_drop is half of their alpha). Returns a scalar in nats, summed over the tokens that
     are not padding. There are logits for `chunk` positions at a time, and once more in backward.
     """
     if chunk < 1:

@@ -120,7 +120,8 @@ class Objective(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The smoothed loss in nats, summed over all tokens of batch.target_out.
 
-        A batch with nothing to predict has the loss 0, and gradients of 0 for all weights.
+        With `r_drop` it is `r_drop_loss`, of two passes. A batch with nothing to predict has the
+        loss 0, and gradients of 0 for all weights.
         """
         if not self.r_drop:
             x, target = self.outputs(batch)

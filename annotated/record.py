@@ -68,7 +68,10 @@ def fingerprint(corpus: Corpus) -> dict[str, Any]:
 
 def entry(scores: Mapping[str, Score]) -> dict[str, Any]:
     """The scores of one test set, from `all_scores`, as a record keeps them."""
-    forms = {name: {"value": x.value, "signature": x.signature} for name, x in scores.items()}
+    forms = {
+        name: {"value": x.value, "signature": x.signature} | ({"words": x.words} if x.words else {})
+        for name, x in scores.items()
+    }
     bleu = forms.pop("bleu")
     return {"bleu": bleu["value"], "signature": bleu["signature"], **forms}
 

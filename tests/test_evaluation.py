@@ -89,6 +89,14 @@ def test_bleu_is_sacrebleus():
     assert "tok:13a" in score.signature and "version:" in score.signature
     assert str(score) == f"BLEU {score.value:.2f}  ({score.signature})"
     assert score.value == pytest.approx(multi_bleu(outputs, references))
+    assert score.words == (16, 16)
+
+
+def test_bleu_says_how_many_words_it_counted():
+    """So that one can see whether outputs are too short, or long."""
+    outputs, references = ["ein hund .", "nein"], ["ein großer hund rennt .", "nein !"]
+    assert bleu(outputs, references).words == moses_bleu(outputs, references).words == (4, 7)
+    assert chrf(outputs, references).words is None
 
 
 def test_capitals_count_unless_they_do_not():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import torch
 
@@ -60,10 +61,11 @@ def test_a_record_is_written_whole(tmp_path):
 def test_scores_are_kept_with_their_signatures():
     names = ("bleu", "moses_bleu", "chrf")
     scores = {name: Score(i + 0.5, f"signed {i}", name) for i, name in enumerate(names)}
+    scores["moses_bleu"] = replace(scores["moses_bleu"], words=(9, 10))
     assert record.entry(scores) == {
         "bleu": 0.5,
         "signature": "signed 0",
-        "moses_bleu": {"value": 1.5, "signature": "signed 1"},
+        "moses_bleu": {"value": 1.5, "signature": "signed 1", "words": (9, 10)},
         "chrf": {"value": 2.5, "signature": "signed 2"},
     }
 
