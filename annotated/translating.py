@@ -119,9 +119,10 @@ def quickened(model: Transformer, options: argparse.Namespace) -> Transformer:
 
 
 def lines_of(stream: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a stream, white space made single spaces; bytes that are no UTF-8 become U+FFFD, and it is said.
+    """The lines of a stream, with single spaces in them.
 
-    Only a newline ends a line, so that there is one for each line of any other program.
+    Bytes that are no UTF-8 become U+FFFD, and it is said. Only a newline ends a line, so that there
+    is one for each line of any other program.
     """
     damaged = 0
     for number, line in enumerate(stream, start=1):
