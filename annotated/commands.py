@@ -153,7 +153,8 @@ def note(about: dict[str, Any], name: str, value: str) -> None:
 def begin(options: argparse.Namespace, device: torch.device) -> Trial:
     """A new run, as the options say."""
     model_config, config = configure(options)
-    check(model_config, config)
+    begun = initial(options) if options.init else None
+    check(begun[0].config if begun else model_config, config)
     corpus = corpus_asked(options)
     folder = new_folder(options, corpus)
     about = {
@@ -165,7 +166,6 @@ def begin(options: argparse.Namespace, device: torch.device) -> Trial:
         "lowercase": bool(options.lowercase),
         "words": options.words,
     }
-    begun = initial(options) if options.init else None
     workers.wait()  # until all have found the same folder to be free
     if device.type == "cpu" and config.precision == "fp32":
         say(f"float32 products: {choose_products()}, by a measurement")
@@ -296,7 +296,7 @@ def shares_of(trial: Trial) -> Iterator[Any]:
     """What this worker reads, from the run's step on."""
     config, corpus, about = trial.run.config, trial.corpus, trial.about
     folder = trial.folder
-    if is_shared(corpus):
+    if is_shared(corpus) and "init" not in about:  # else the vocabulary is another one
         folder = home(corpus, about["vocab_size"], about["lowercase"])
     return stream(
         training_pairs(corpus, trial.tokenizer, folder, config.longest()),

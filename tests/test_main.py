@@ -311,6 +311,26 @@ def test_the_sizes_of_a_model_that_is_begun_with_stay(trained, capsys, words):
     assert not Path("mine").exists()
 
 
+def test_learned_positions_that_are_too_few_are_found_before_training(capsys):
+    learned = ["--positions", "learned", "--max-length", "90", "--max-tokens", "40"]
+    assert main(["train", *learned, *TINY.split()]) == 0
+    assert main(["train", "--init", RUN, "--steps", "1", "--max-tokens", "41"]) == 2
+    assert "raise --max-length or lower --max-tokens" in last_line(capsys)
+
+
+def test_a_large_corpus_is_encoded_by_the_vocabulary_of_the_model_begun_with(trained, tmp_path):
+    """In the run's own folder: the shared one is of another vocabulary."""
+    words = ["--data", "wmt14", "--max-tokens", "40"]
+    assert main(["train", *words, *TINY.split(), "--out", "fresh"]) == 0
+    [home] = (tmp_path / "cache/prepared").iterdir()
+    before = {file: file.stat().st_mtime_ns for file in home.rglob("*")}
+    assert main(["train", "--init", RUN, *words, "--steps", "1", "--out", "mine"]) == 0
+    assert (tmp_path / "mine/pairs-40").is_dir()
+    assert load_checkpoint("mine")[1].bpe.to_str() == load_checkpoint(RUN)[1].bpe.to_str()
+    assert {file: file.stat().st_mtime_ns for file in home.rglob("*")} == before
+    assert main(["train", "--resume", "mine", "--steps", "2"]) == 0
+
+
 def test_a_model_to_begin_with_must_be_there(capsys):
     assert main(["train", "--init", "nowhere"]) == 2
     assert "nowhere holds no model" in last_line(capsys)
