@@ -83,7 +83,7 @@ def made_by(about: Mapping[str, Any]) -> list[list[str]]:
 
 
 def all_of(about: Mapping[str, Any], name: str) -> list[str]:
-    """What is listed under a name for a model, after that for the one that it began from."""
+    """What is listed under a name for a model, after that of the model that it began from."""
     before = all_of(about["init"], name) if "init" in about else []
     return list(dict.fromkeys([*before, *about.get(name, [])]))
 
