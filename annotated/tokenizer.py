@@ -33,10 +33,10 @@ def checked(text: str) -> str:
 def learn_merges(lines: Iterable[str], vocab_size: int, lowercase: bool) -> tokenizers.Tokenizer:
     """A byte-level BPE with `vocab_size` ids, or fewer where no pair occurs twice any more."""
     bpe = tokenizers.Tokenizer(models.BPE())
-    if lowercase:
-        bpe.normalizer = normalizers.Lowercase()
+    space = normalizers.Prepend(" ")  # a word is the same wherever it stands
+    bpe.normalizer = normalizers.Sequence([space, *[normalizers.Lowercase()] * lowercase])
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
+    bpe.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
@@ -54,7 +54,7 @@ def is_ours(bpe: tokenizers.Tokenizer) -> bool:
     return (
         isinstance(bpe.model, models.BPE)
         and isinstance(bpe.pre_tokenizer, pre_tokenizers.ByteLevel)
-        and isinstance(bpe.decoder, decoders.ByteLevel)
+        and isinstance(bpe.decoder, (decoders.ByteLevel, decoders.Sequence))
         and [ids.get(special) for special in SPECIALS] == [PAD, BOS, EOS]
         and all(byte in ids for byte in pre_tokenizers.ByteLevel.alphabet())
     )
@@ -105,8 +105,10 @@ class Tokenizer:
         return self.bpe.decode(ids, skip_special_tokens=True)
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """Each id's own text, special ones by name: for people to look at."""
-        return [SPECIALS[i] if i < len(SPECIALS) else self.decode([i]) for i in ids]
+        """Each id's own text, space and all, special ones by name: for people to look at."""
+        own = decoders.ByteLevel()
+        names = map(self.bpe.id_to_token, ids)
+        return [name if name in SPECIALS else own.decode([name]) for name in names]
 
     @classmethod
     def train(cls, lines: Iterable[str], vocab_size: int, lowercase: bool = False) -> "Tokenizer":

@@ -71,14 +71,14 @@ def test_special_names_in_a_text_are_plain_text_in_training_too():
 
 
 def test_frequent_words_are_one_id_and_unseen_ones_several():
-    assert len(PLAIN.encode(" dog")) == 1
+    assert len(PLAIN.encode("dog")) == 1
     assert len(PLAIN.encode(" zebra")) > 2
-    assert len(PLAIN.encode("語")) == 3  # its three bytes in UTF-8
+    assert len(PLAIN.encode("語")) == 4  # the space, then its three bytes in UTF-8
 
 
 def test_pieces_of_a_text_join_to_the_text():
     ids = PLAIN.encode("The dog, a zebra.")
-    assert "".join(PLAIN.pieces(ids)) == "The dog, a zebra."
+    assert "".join(PLAIN.pieces(ids)) == " The dog, a zebra."
     assert all(isinstance(i, int) for i in ids)
 
 
@@ -116,7 +116,7 @@ def test_vocabulary_has_the_size_asked_for(size):
 
 def test_vocabulary_stops_where_no_pair_occurs_twice():
     assert len(Tokenizer.train(["ab"], 1000)) == SMALLEST
-    assert len(Tokenizer.train(["ab", "ab"], 1000)) == SMALLEST + 1
+    assert len(Tokenizer.train(["ab", "ab"], 1000)) == SMALLEST + 2  # ab, then " ab"
     assert len(Tokenizer.train([], 1000)) == SMALLEST
 
 
@@ -132,9 +132,27 @@ def test_vocabulary_too_small_for_the_bytes_is_an_error(size):
         Tokenizer.train(LINES, size)
 
 
+def test_a_word_has_the_same_pieces_wherever_it_stands():
+    first, later = PLAIN.encode("dog"), PLAIN.encode("The dog")
+    assert later[-len(first) :] == first
+    assert LOWER.encode("dog") == LOWER.encode("Dog")
+    assert PLAIN.encode("") == []
+
+
+def test_a_vocabulary_without_the_leading_space_still_works(tmp_path):
+    file = tmp_path / "tokenizer.json"
+    PLAIN.save(file)
+    stored = json.loads(file.read_text())
+    stored["normalizer"], stored["decoder"] = None, stored["decoder"]["decoders"][0]
+    file.write_text(json.dumps(stored))
+    before = Tokenizer.load(file)
+    assert before.decode(before.encode(" The dog")) == " The dog"
+    assert "".join(before.pieces(before.encode("The dog"))) == "The dog"
+
+
 def test_merges_never_cross_a_space():
     merged = Tokenizer.train(["of the"] * 50, 400)
-    assert merged.pieces(merged.encode("of the")) == ["of", " the"]
+    assert merged.pieces(merged.encode("of the")) == [" of", " the"]
 
 
 def test_training_is_the_same_in_every_process(tmp_path):
