@@ -31,6 +31,7 @@ HELP = {
     "attention_dropout": "rate on attention weights; not in the paper (Section 5.4)",
     "hidden_dropout": "rate inside the feed-forward networks; not in the paper (Section 5.4)",
     "attention_bias": "biases on Q, K, V and O, which the equations lack (Section 3.2)",
+    "attention_gain": "factor on the first weights of Q, K and V (Section 3.1)",
     "norm_first": "pre-norm instead of the paper's post-norm (Section 3.1)",
     "positions": "how the model knows the order of tokens (Section 3.5)",
     "max_length": "positions that learned ones reach to (Section 3.5)",

@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from annotated.attention import MultiHeadAttention, causal_mask, padding_mask
@@ -27,6 +28,7 @@ class TransformerConfig:
     attention_dropout: float = 0.0  # on the attention weights: not in the paper
     hidden_dropout: float = 0.0  # inside the feed-forward network: not in the paper
     attention_bias: bool = False  # of Q, K, V and output: the equations have none
+    attention_gain: float = 1.0  # on the start of Q, K and V; PyTorch's own is 0.71
     norm_first: bool = False  # pre-norm, with one more norm after each stack
     positions: str = "sinusoidal"  # or "learned" (Table 3, row E)
     max_length: int = 512  # of learned positions
@@ -172,6 +174,17 @@ def start_linear(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+@torch.no_grad()
+def start_attentions(model: nn.Module, gain: float) -> None:
+    """Multiply the weights of all Q, K and V by the gain; ValueError where it is not positive."""
+    if not gain > 0:
+        raise ValueError(f"attention_gain is positive, not {gain}")
+    for module in model.modules():
+        if isinstance(module, MultiHeadAttention):
+            for linear in (module.query, module.key, module.value):
+                linear.weight.mul_(gain)
+
+
 class Transformer(nn.Module):
     """The whole model of Figure 1: tokens in, scores of the next token out."""
 
@@ -184,6 +197,7 @@ class Transformer(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.apply(start_linear)
+        start_attentions(self, config.attention_gain)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """ids (B, S) and, shifted right, (B, T) -> logits (B, T, V)"""

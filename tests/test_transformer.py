@@ -111,6 +111,19 @@ def test_base_sizes(vocabulary, bias, expected):
     assert parameter_count(config) == count(config) == expected
 
 
+def test_the_gain_scales_the_first_queries_keys_and_values_only():
+    def begun(gain: float) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        return Transformer(TransformerConfig(9, 2, 8, 16, 2, attention_gain=gain)).state_dict()
+
+    plain, halved = begun(1.0), begun(0.5)
+    for name, weight in plain.items():
+        gained = name.endswith(("query.weight", "key.weight", "value.weight"))
+        assert_close(halved[name], weight * (0.5 if gained else 1.0), rtol=0, atol=0)
+    with pytest.raises(ValueError, match="attention_gain is positive"):
+        Transformer(TransformerConfig(9, 2, 8, 16, 2, attention_gain=0.0))
+
+
 def test_presets_are_those_of_table_3():
     base, big = PRESETS["base"], PRESETS["big"]
     assert base == TransformerConfig(37000, 6, 512, 2048, 8, dropout=0.1)
