@@ -86,6 +86,10 @@ class WordTokenizer(Tokenizer):
                 words.append(self.words[i])
         return " ".join(words)
 
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """Each id's own word, special ones by name."""
+        return [self.words[i] for i in ids]
+
     @classmethod
     def from_torchtext(
         cls, vocab: WordList, split: Split, specials: Iterable[str] = SPECIALS
