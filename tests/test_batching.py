@@ -135,17 +135,17 @@ def test_encode_pairs_adds_no_special_ids():
     assert source == TOKENIZER.encode("the dog") and target == TOKENIZER.encode("der Hund")
 
 
-@pytest.mark.parametrize("pair", [("aaaa", "b"), ("b", "aaaa")])
+@pytest.mark.parametrize("pair", [("aaa", "b"), ("b", "aaa")])
 def test_encode_pairs_leaves_out_what_is_too_long_on_either_side(pair):
     pairs = [("a", "b"), pair, ("c", "d")]
     assert len(encode_pairs(pairs, TOKENIZER)) == 3
-    assert len(encode_pairs(pairs, TOKENIZER, max_tokens=5)) == 3  # four bytes and EOS
+    assert len(encode_pairs(pairs, TOKENIZER, max_tokens=5)) == 3  # a space, three bytes and EOS
     kept = encode_pairs(pairs, TOKENIZER, max_tokens=4)
     assert kept == encode_pairs([pairs[0], pairs[2]], TOKENIZER)
 
 
 def test_drop_long_tells_how_many_by_what_is_left():
-    encoded = encode_pairs([("a", "b"), ("aaaa", "b"), ("b", "aaaaa"), ("c", "d")], TOKENIZER)
+    encoded = encode_pairs([("a", "b"), ("aaa", "b"), ("b", "aaaa"), ("c", "d")], TOKENIZER)
     assert len(encoded) - len(drop_long(encoded, 4)) == 2
     assert drop_long(iter(encoded), 5) == [encoded[0], encoded[1], encoded[3]]
 
