@@ -97,17 +97,23 @@ class Tokenizer:
 
         Raises TokenizerError for an id outside the vocabulary.
         """
-        ids = list(ids)
-        size = len(self)
+        return self.bpe.decode(self.inside(ids), skip_special_tokens=True)
+
+    def inside(self, ids: Iterable[int]) -> list[int]:
+        """The ids themselves. TokenizerError where one is outside the vocabulary."""
+        ids, size = list(ids), len(self)
         for i in ids:
             if not 0 <= i < size:
                 raise TokenizerError(f"id {i} is outside the vocabulary of {size}")
-        return self.bpe.decode(ids, skip_special_tokens=True)
+        return ids
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """Each id's own text, space and all, special ones by name: for people to look at."""
+        """Each id's own text, space and all, special ones by name: for people to look at.
+
+        Raises TokenizerError for an id outside the vocabulary.
+        """
         own = decoders.ByteLevel()
-        names = map(self.bpe.id_to_token, ids)
+        names = [self.bpe.id_to_token(i) or "" for i in self.inside(ids)]
         return [name if name in SPECIALS else own.decode([name]) for name in names]
 
     @classmethod

@@ -78,17 +78,11 @@ class WordTokenizer(Tokenizer):
 
         Raises TokenizerError for an id outside the vocabulary.
         """
-        words = []
-        for i in ids:
-            if not 0 <= i < len(self):
-                raise TokenizerError(f"id {i} is outside the vocabulary of {len(self)}")
-            if i >= len(SPECIALS):
-                words.append(self.words[i])
-        return " ".join(words)
+        return " ".join(self.words[i] for i in self.inside(ids) if i >= len(SPECIALS))
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """Each id's own word, special ones by name."""
-        return [self.words[i] for i in ids]
+        """Each id's own word, special ones by name. TokenizerError for an id outside."""
+        return [self.words[i] for i in self.inside(ids)]
 
     @classmethod
     def from_torchtext(

@@ -98,6 +98,8 @@ def test_lone_surrogate_is_one_clear_sentence(text):
 def test_id_outside_the_vocabulary_is_an_error(ids):
     with pytest.raises(TokenizerError, match="outside the vocabulary"):
         PLAIN.decode(ids)
+    with pytest.raises(TokenizerError, match="outside the vocabulary"):
+        PLAIN.pieces(ids)
 
 
 def test_decode_takes_any_iterable():
