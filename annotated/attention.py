@@ -83,34 +83,48 @@ class MultiHeadAttention(nn.Module):
         self.keep_weights = False  # set it to look inside: see `weights`
         self.weights: Tensor | None = None  # (B, H, T, S) of the last call
 
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, mask: "Mask" = None) -> Tensor:
         """x (B, T, D) looks at memory (B, S, D) -> (B, T, D).
 
-        mask: broadcastable to (B, H, T, S), True where attention may look.
+        mask: broadcastable to (B, H, T, S), True where attention may look; or a `View`.
         """
-        return self.attend(x, *self.keys_values(memory), mask)
+        view = mask if isinstance(mask, View) else View(mask)
+        query = self.split(self.query(x))  # (B, H, T, K)
+        key, value = view.keys_values(self, memory)  # (B, H, S, K), (B, H, S, K')
+        heads, weights = view.attend(self, query, key, value)  # (B, H, T, K')
+        if self.keep_weights:
+            self.weights = weights.detach()  # (B, H, T, S)
+        return self.output(self.merge(heads))  # (B, T, D)
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """memory (B, S, D) -> keys (B, H, S, K) and values (B, H, S, K')."""
         return self.split(self.key(memory)), self.split(self.value(memory))
 
-    def project(self, x: Tensor) -> tuple[Tensor, ...]:
-        """x (B, T, D) -> its queries and keys (B, H, T, K) and values (B, H, T, K')."""
-        return self.split(self.query(x)), *self.keys_values(x)
-
-    def attend(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x (B, T, D), keys (B, H, S, K), values (B, H, S, K') -> (B, T, D)."""
-        query = self.split(self.query(x))  # (B, H, T, K)
-        heads, weights = attention(query, key, value, mask, self.dropout)  # (B, H, T, K')
-        if self.keep_weights:
-            self.weights = weights.detach()  # (B, H, T, S)
-        return self.output(self.merge(heads))  # (B, T, D)
-
     def split(self, x: Tensor) -> Tensor:
         """(B, S, H K) -> (B, H, S, K)"""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
 
     @staticmethod
     def merge(x: Tensor) -> Tensor:
         """(B, H, T, K) -> (B, T, H K)"""
-        return x.transpose(1, 2).flatten(2)
+        return x.transpose(-3, -2).flatten(-2)
+
+
+class View:
+    """How a layer's queries see its memory. This one has a mask, and looks by equation 1."""
+
+    def __init__(self, mask: Tensor | None = None):
+        self.mask = mask  # broadcastable to (B, H, T, S), True where attention may look
+
+    def keys_values(self, layer: MultiHeadAttention, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """memory (B, S, D) -> keys (B, H, S, K) and values (B, H, S, K')."""
+        return layer.keys_values(memory)
+
+    def attend(
+        self, layer: MultiHeadAttention, query: Tensor, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """query (B, H, T, K), and what `keys_values` gave -> (B, H, T, K'), (B, H, T, S)."""
+        return attention(query, key, value, self.mask, layer.dropout)
+
+
+Mask = Tensor | View | None  # what a layer is handed: a mask alone is a view that has it

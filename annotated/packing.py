@@ -1,16 +1,12 @@
 # Tangled from chapters/5-1-packing.md: change it there, then run `make tangle`.
 """The Transformer on packed batches: padding exists inside attention only (Section 5.1)."""
 
-from typing import Any
-
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from annotated.attention import MultiHeadAttention, attention, causal_mask, padding_mask
+from annotated.attention import MultiHeadAttention, View, causal_mask, padding_mask
 from annotated.batching import Batch
 from annotated.loss import fused_loss, r_drop_loss
-from annotated.transformer import DecoderLayer, EncoderLayer, Transformer
+from annotated.transformer import Transformer
 
 
 class Packing:
@@ -33,79 +29,23 @@ class Packing:
         return places.index_copy_(0, self.index, x).unflatten(0, self.shape)
 
 
-def project(x: Tensor, *maps: nn.Linear) -> tuple[Tensor, ...]:
-    """Several linear maps of one x (N, D), in one product: a tensor (N, H K) for each."""
-    weight = torch.cat([one.weight for one in maps])
-    bias = None if maps[0].bias is None else torch.cat([one.bias for one in maps])
-    return F.linear(x, weight, bias).split([one.out_features for one in maps], -1)
+class PackedView(View):
+    """How packed rows see each other: as the padded batch that they come from."""
 
+    def __init__(self, rows: Packing, columns: Packing, mask: Tensor):
+        """Queries stand where `rows` says, keys where `columns` does; mask (B, 1, T or 1, S)."""
+        super().__init__(mask)
+        self.rows, self.columns = rows, columns
 
-def look(
-    heads: MultiHeadAttention,
-    x: Tensor,
-    rows: Packing,
-    memory: Tensor,
-    columns: Packing,
-    mask: Tensor,
-) -> Tensor:
-    """Multi-head attention of packed x (N, D) at packed memory (M, D) -> (N, D).
-
-    rows and columns say where the two stand; mask is broadcastable to (B, H, T, S).
-    """
-    if x is memory:
-        query, key, value = project(x, heads.query, heads.key, heads.value)  # (N, H K) each
-    else:
-        query = heads.query(x)  # (N, H K)
-        key, value = project(memory, heads.key, heads.value)  # (M, H K), (M, H K')
-    query = heads.split(rows.pad(query))  # (B, H, T, K)
-    key, value = heads.split(columns.pad(key)), heads.split(columns.pad(value))  # (B, H, S, K)
-    found, _ = attention(query, key, value, mask, heads.dropout)  # (B, H, T, K')
-    return heads.output(rows.pack(heads.merge(found)))  # (N, D)
-
-
-def embed(model: Transformer, tokens: Tensor, rows: Packing) -> Tensor:
-    """tokens (B, T) of ids -> packed vectors (N, D), each with its position."""
-    x = model.embedding(rows.pack(tokens))  # (N, D)
-    table = model.positions(x.new_zeros(1, tokens.size(1), x.size(1)))[0]  # (T, D)
-    return model.dropout(x + table[rows.position])
-
-
-def encoder_layer(layer: EncoderLayer, x: Tensor, rows: Packing) -> Tensor:
-    """`EncoderLayer.forward` on packed rows: x (M, D) -> (M, D)"""
-    x = layer.residuals[0](x, lambda x: look(layer.self_attention, x, rows, x, rows, rows.mask))
-    return layer.residuals[1](x, layer.feed_forward)
-
-
-def decoder_layer(
-    layer: DecoderLayer, x: Tensor, rows: Packing, memory: Tensor, columns: Packing, causal: Tensor
-) -> Tensor:
-    """`DecoderLayer.forward` on packed rows: x (N, D), memory (M, D), causal (T, T) -> (N, D)"""
-    return layer.connect(
-        x,
-        lambda x: look(layer.self_attention, x, rows, x, rows, causal),
-        lambda x: look(layer.cross_attention, x, rows, memory, columns, columns.mask),
-    )
-
-
-def encode(model: Transformer, tokens: Tensor, rows: Packing) -> Tensor:
-    """The encoder on packed rows: tokens (B, S) of ids -> memory (M, D)"""
-    layers: list[Any] = list(model.encoder.layers)  # of EncoderLayer
-    x = embed(model, tokens, rows)
-    for layer in layers:
-        x = encoder_layer(layer, x, rows)
-    return model.encoder.norm(x)
-
-
-def decode(
-    model: Transformer, tokens: Tensor, rows: Packing, memory: Tensor, columns: Packing
-) -> Tensor:
-    """The decoder on packed rows: tokens (B, T) of ids, memory (M, D) -> (N, D)"""
-    layers: list[Any] = list(model.decoder.layers)  # of DecoderLayer
-    causal = causal_mask(tokens.size(1), tokens.device)  # padding stands at the end: unseen
-    x = embed(model, tokens, rows)
-    for layer in layers:
-        x = decoder_layer(layer, x, rows, memory, columns, causal)
-    return model.decoder.norm(x)
+    def attend(
+        self, layer: MultiHeadAttention, query: Tensor, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """query (H, N, K), key (H, M, K), value (H, M, K') -> (H, N, K'), (B, H, T, S)."""
+        query = self.rows.pad(query.transpose(0, 1)).transpose(1, 2)  # (B, H, T, K)
+        key = self.columns.pad(key.transpose(0, 1)).transpose(1, 2)  # (B, H, S, K)
+        value = self.columns.pad(value.transpose(0, 1)).transpose(1, 2)  # (B, H, S, K')
+        heads, weights = super().attend(layer, query, key, value)  # (B, H, T, K')
+        return self.rows.pack(heads.transpose(1, 2)).transpose(0, 1), weights
 
 
 class Objective(nn.Module):
@@ -136,9 +76,13 @@ class Objective(nn.Module):
     def outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The decoder's output for each token to predict (N, D), and that token (N,)."""
         rows, columns = Packing(batch.target_in, self.pad), Packing(batch.source, self.pad)
-        memory = encode(self.model, batch.source, columns)  # (M, D)
-        x = decode(self.model, batch.target_in, rows, memory, columns)  # (N, D)
-        return x, rows.pack(batch.target_out)
+        itself = PackedView(columns, columns, columns.mask)
+        across = PackedView(rows, columns, columns.mask)
+        # the causal mask is enough for the target, whose padding stands at the end
+        back = PackedView(rows, rows, causal_mask(rows.shape[1], rows.index.device))
+        memory, _ = self.model.encode(columns.pack(batch.source), itself, columns.position)
+        x = self.model.decode(rows.pack(batch.target_in), memory, across, back, rows.position)
+        return x, rows.pack(batch.target_out)  # (N, D), (N,)
 
     @property
     def weight(self) -> Tensor:

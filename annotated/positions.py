@@ -20,6 +20,13 @@ def sinusoids(length: int, d_model: int) -> Tensor:
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1).float()  # (length, D)
 
 
+def positions_needed(x: Tensor, position: Tensor | None) -> int:
+    """How many positions, from 0 on, hold all rows of x (B, T, D): T where nothing else is said."""
+    if position is None:
+        return x.size(-2)
+    return int(position.max()) + 1 if len(position) else 0
+
+
 class SinusoidalPositions(nn.Module):
     """Adds the sinusoids to a sequence; no parameters, any length.
 
@@ -32,12 +39,12 @@ class SinusoidalPositions(nn.Module):
         self.table: Tensor
         self.register_buffer("table", sinusoids(length, d_model), persistent=False)
 
-    def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """x (B, T, D), whose first position is `start` -> (B, T, D)"""
-        end = start + x.size(1)
-        if end > self.table.size(0):  # longer than anything yet: grow to twice the need
-            self.table = sinusoids(2 * end, x.size(2)).to(self.table)
-        return x + self.table[start:end]
+    def forward(self, x: Tensor, position: Tensor | None = None) -> Tensor:
+        """x (B, T, D), and where its rows stand (T,), by default from 0 on -> (B, T, D)"""
+        needed = positions_needed(x, position)
+        if needed > self.table.size(0):  # longer than anything yet: grow to twice the need
+            self.table = sinusoids(2 * needed, x.size(-1)).to(self.table)
+        return x + self.table[slice(needed) if position is None else position]
 
 
 class LearnedPositions(nn.Module):
@@ -51,12 +58,12 @@ class LearnedPositions(nn.Module):
         self.table = nn.Parameter(torch.empty(length, d_model))
         nn.init.normal_(self.table, std=d_model**-0.5)
 
-    def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """x (B, T, D), whose first position is `start` -> (B, T, D).
+    def forward(self, x: Tensor, position: Tensor | None = None) -> Tensor:
+        """x (B, T, D), and where its rows stand (T,), by default from 0 on -> (B, T, D).
 
         ValueError past the end of the table.
         """
-        end, known = start + x.size(1), self.table.size(0)
-        if end > known:
-            raise ValueError(f"{end} positions are past the {known} that were learned")
-        return x + self.table[start:end]
+        needed, known = positions_needed(x, position), self.table.size(0)
+        if needed > known:
+            raise ValueError(f"{needed} positions are past the {known} that were learned")
+        return x + self.table[slice(needed) if position is None else position]

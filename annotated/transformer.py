@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from annotated.attention import MultiHeadAttention, causal_mask, padding_mask
+from annotated.attention import Mask, MultiHeadAttention, causal_mask, padding_mask
 from annotated.embeddings import SharedEmbedding
 from annotated.feed_forward import FeedForward
 from annotated.positions import LearnedPositions, SinusoidalPositions
@@ -42,7 +42,6 @@ PRESETS = {
 
 
 Sublayer = Callable[[Tensor], Tensor]  # (B, T, D) -> (B, T, D)
-Mask = Tensor | None  # boolean, True where attention may look; None: everywhere
 
 
 class Residual(nn.Module):
@@ -123,20 +122,8 @@ class DecoderLayer(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor, mask: Mask, memory_mask: Mask) -> Tensor:
         """x (B, T, D), memory (B, S, D), masks (T, T) and (B, 1, 1, S) -> (B, T, D)"""
-        return self.connect(
-            x,
-            lambda x: self.self_attention(x, x, mask),
-            lambda x: self.cross_attention(x, memory, memory_mask),
-        )
-
-    def connect(self, x: Tensor, look_back: Sublayer, look_across: Sublayer) -> Tensor:
-        """The three sub-layers in their order: (B, T, D) -> (B, T, D).
-
-        Where the two attentions take their keys and values from is the caller's to say:
-        `forward` computes them afresh, decoding (Section 6.1) keeps those of earlier tokens.
-        """
-        x = self.residuals[0](x, look_back)
-        x = self.residuals[1](x, look_across)
+        x = self.residuals[0](x, lambda x: self.self_attention(x, x, mask))
+        x = self.residuals[1](x, lambda x: self.cross_attention(x, memory, memory_mask))
         return self.residuals[2](x, self.feed_forward)
 
 
@@ -204,19 +191,28 @@ class Transformer(nn.Module):
         memory, memory_mask = self.encode(source)
         return self.embedding.logits(self.decode(target, memory, memory_mask))
 
-    def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """ids (B, S) -> memory (B, S, D) and its mask (B, 1, 1, S)"""
-        mask = padding_mask(source, self.config.pad)
-        return self.encoder(self.embed(source), mask), mask
+    def encode(
+        self, source: Tensor, mask: Mask = None, position: Tensor | None = None
+    ) -> tuple[Tensor, Mask]:
+        """ids (B, S) -> memory (B, S, D) and the mask (B, 1, 1, S) that hides its padding"""
+        mask = padding_mask(source, self.config.pad) if mask is None else mask
+        return self.encoder(self.embed(source, position), mask), mask
 
-    def decode(self, target: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
+    def decode(
+        self,
+        target: Tensor,
+        memory: Tensor,
+        memory_mask: Mask,
+        mask: Mask = None,
+        position: Tensor | None = None,
+    ) -> Tensor:
         """ids (B, T), and what encode returned -> (B, T, D), before the logits"""
-        mask = causal_mask(target.size(1), target.device)
-        return self.decoder(self.embed(target), memory, mask, memory_mask)
+        mask = causal_mask(target.size(1), target.device) if mask is None else mask
+        return self.decoder(self.embed(target, position), memory, mask, memory_mask)
 
-    def embed(self, tokens: Tensor, start: int = 0) -> Tensor:
-        """ids (B, T), the first of which stands at position `start` -> (B, T, D)"""
-        return self.dropout(self.positions(self.embedding(tokens), start))
+    def embed(self, tokens: Tensor, position: Tensor | None = None) -> Tensor:
+        """ids (B, T), and where they stand (T,), by default from 0 on -> (B, T, D)"""
+        return self.dropout(self.positions(self.embedding(tokens), position))
 
 
 def parameter_count(config: TransformerConfig) -> int:

@@ -93,16 +93,22 @@ def test_any_start_and_any_length_add_the_rows_of_the_table(
     positions = SinusoidalPositions(d_model, length)
     x = torch.zeros(2, tokens, d_model)
     expected = sinusoids(start + tokens, d_model)[start:].expand(2, tokens, d_model)
-    assert positions(x, start).equal(expected)
-    assert positions(x, start).equal(expected)  # and once more, from the table as it is now
+    position = torch.arange(start, start + tokens) if tokens else None
+    assert positions(x, position).equal(expected)
+    assert positions(x, position).equal(expected)  # and once more, from the table as it is now
 
 
 @pytest.mark.parametrize("kind", [SinusoidalPositions, LearnedPositions])
-def test_start_is_the_same_as_slicing(kind: type):
+def test_each_row_gets_the_position_that_is_named(kind: type):
     positions, x = kind(8, length=20), torch.randn(2, 12, 8)
     whole = positions(x)
     for cut in range(12):
-        assert positions(x[:, cut:], start=cut).equal(whole[:, cut:])
+        assert positions(x[:, cut:], torch.arange(cut, 12)).equal(whole[:, cut:])
+    order = torch.randperm(12)
+    assert positions(x[:, order], order).equal(whole[:, order])
+    assert positions(x[0, order], order).equal(whole[0, order])  # packed rows (N, D)
+    same = positions(x[:, :3], torch.tensor([4]))  # three rows side by side at one position
+    assert same.equal(x[:, :3] + positions.table[4])
 
 
 @pytest.mark.parametrize("kind", [SinusoidalPositions, LearnedPositions])
@@ -119,7 +125,7 @@ def test_the_table_grows_to_twice_the_need_and_only_when_it_must():
     positions = SinusoidalPositions(8, length=10)
     positions(torch.zeros(1, 10, 8))
     assert len(positions.table) == 10
-    positions(torch.zeros(1, 3, 8), start=9)
+    positions(torch.zeros(1, 3, 8), torch.arange(9, 12))
     assert len(positions.table) == 24
     grown = positions.table
     positions(torch.zeros(1, 24, 8))
@@ -155,12 +161,12 @@ def test_learned_positions_are_one_parameter_of_the_documented_start():
 
 def test_learned_positions_add_their_rows():
     positions = LearnedPositions(8, length=6)
-    assert positions(torch.zeros(3, 2, 8), start=4).equal(positions.table[4:6].expand(3, 2, 8))
+    assert positions(torch.zeros(3, 2, 8), torch.tensor([4, 5])).equal(positions.table[4:6].expand(3, 2, 8))
 
 
 def test_only_rows_that_were_used_learn():
     positions = LearnedPositions(8, length=6)
-    positions(torch.randn(2, 3, 8), start=1).square().sum().backward()
+    positions(torch.randn(2, 3, 8), torch.tensor([1, 2, 3])).square().sum().backward()
     touched = (positions.table.grad != 0).any(-1)
     assert touched.tolist() == [False, True, True, True, False, False]
 
@@ -169,7 +175,7 @@ def test_only_rows_that_were_used_learn():
 def test_past_the_learned_table_is_an_error(tokens: int, start: int):
     positions = LearnedPositions(8, length=6)
     with pytest.raises(ValueError, match=f"{start + tokens} positions are past the 6"):
-        positions(torch.zeros(1, tokens, 8), start)
+        positions(torch.zeros(1, tokens, 8), torch.arange(start, start + tokens))
 
 
 @pytest.mark.parametrize("kind", [SinusoidalPositions, LearnedPositions])
