@@ -92,7 +92,7 @@ class MultiHeadAttention(nn.Module):
         query = self.split(self.query(x))  # (B, H, T, K)
         key, value = view.keys_values(self, memory)  # (B, H, S, K), (B, H, S, K')
         heads, weights = view.attend(self, query, key, value)  # (B, H, T, K')
-        if self.keep_weights:
+        if self.keep_weights and weights is not None:
             self.weights = weights.detach()  # (B, H, T, S)
         return self.output(self.merge(heads))  # (B, T, D)
 
@@ -116,14 +116,14 @@ class View:
     def __init__(self, mask: Tensor | None = None):
         self.mask = mask  # broadcastable to (B, H, T, S), True where attention may look
 
-    def keys_values(self, layer: MultiHeadAttention, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def keys_values(self, layer: MultiHeadAttention, memory: Tensor) -> tuple[Tensor, ...]:
         """memory (B, S, D) -> keys (B, H, S, K) and values (B, H, S, K')."""
         return layer.keys_values(memory)
 
     def attend(
         self, layer: MultiHeadAttention, query: Tensor, key: Tensor, value: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """query (B, H, T, K), and what `keys_values` gave -> (B, H, T, K'), (B, H, T, S)."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """query (B, H, T, K), keys, values -> (B, H, T, K') and the weights (B, H, T, S)."""
         return attention(query, key, value, self.mask, layer.dropout)
 
 

@@ -4,87 +4,70 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from annotated.attention import MultiHeadAttention
+from annotated.attention import MultiHeadAttention, View, padding_mask
 from annotated.batching import pad
 from annotated.tokenizer import BOS, EOS, PAD, Tokenizer
-from annotated.transformer import DecoderLayer, Transformer
+from annotated.transformer import Transformer
 
 
-@dataclass
-class LayerCache:
-    """The keys and values that one decoder layer has computed so far."""
+class KeptView(View):
+    """How new tokens see the source: each layer's keys and values are computed once, and kept."""
 
-    memory: tuple[Tensor, ...]  # of the source: (B, H, S, K), (B, H, S, K')
-    room: int  # entries that will be written, at most
-    past: tuple[Tensor, ...] = ()  # of what is written: (B, H, room, K), (B, H, room, K')
-    length: int = 0  # entries written
+    def __init__(self, mask: Tensor | None = None):
+        super().__init__(mask)
+        self.kept: dict[MultiHeadAttention, tuple[Tensor, ...]] = {}  # each layer's two
 
-    def extend(self, *new: Tensor) -> list[Tensor]:
-        """Write the newest keys (B, H, k, K) and values (B, H, k, K'); returns all so far."""
-        if not self.past:
-            self.past = tuple(x.new_empty(*x.shape[:2], self.room, x.size(3)) for x in new)
-        start, self.length = self.length, self.length + new[0].size(2)
-        for kept, x in zip(self.past, new, strict=True):
-            kept[:, :, start : self.length] = x
-        return [kept[:, :, : self.length] for kept in self.past]  # (B, H, length, K), ...
+    def keys_values(self, layer: MultiHeadAttention, memory: Tensor) -> tuple[Tensor, ...]:
+        """memory (B, S, D) -> keys (B, H, S, K) and values (B, H, S, K')."""
+        if layer not in self.kept:
+            self.kept[layer] = tuple(x.contiguous() for x in layer.keys_values(memory))
+        return self.kept[layer]
+
+    def attend(
+        self, layer: MultiHeadAttention, query: Tensor, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """query (B, H, k, K), and what is kept -> (B, H, k, K'); for k = 1 without the weights."""
+        if query.size(2) > 1 or layer.keep_weights:
+            return super().attend(layer, query, key, value)
+        return F.scaled_dot_product_attention(query, key, value, self.mask), None
 
     def select(self, rows: Tensor) -> None:
-        """Keep these rows (n,) of the batch, in ascending order."""
-        self.memory = tuple(x[rows] for x in self.memory)
-        for kept in self.past:  # in place: the memory was taken once
-            kept[: len(rows), :, : self.length] = kept[rows, :, : self.length]
-        self.past = tuple(kept[: len(rows)] for kept in self.past)
+        """Keep these rows (n,) of the batch."""
+        self.mask = None if self.mask is None else self.mask[rows]
+        self.kept = {layer: tuple(x[rows] for x in two) for layer, two in self.kept.items()}
 
 
-def as_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """A mask as numbers to add to scores: 0 where it is True, minus infinity elsewhere."""
-    zeros = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
-    return zeros.masked_fill_(~mask, -math.inf)
+class GrowingView(KeptView):
+    """How new tokens see what is written: their keys and values join those that are kept."""
 
+    def __init__(self, room: int):
+        """room: the entries that there will be at most"""
+        super().__init__()
+        self.room = room
+        self.length = 0  # entries of the steps before
 
-def read(
-    heads: MultiHeadAttention, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None
-) -> Tensor:
-    """queries (B, H, k, K), keys (B, H, n, K) and values (B, H, n, K') -> (B, k, D)"""
-    if query.size(2) == 1:
-        found = F.scaled_dot_product_attention(query, key, value, bias)  # (B, H, 1, K')
-    else:
-        scores = query / math.sqrt(query.size(3)) @ key.transpose(2, 3)  # (B, H, k, n)
-        scores = scores if bias is None else scores.add_(bias)
-        found = scores.softmax(-1) @ value  # (B, H, k, K')
-    return heads.output(heads.merge(found))
+    def keys_values(self, layer: MultiHeadAttention, memory: Tensor) -> tuple[Tensor, ...]:
+        """The newest positions (B, k, D) -> all keys (B, H, n, K) and values (B, H, n, K')."""
+        new = layer.keys_values(memory)  # (B, H, k, K), (B, H, k, K')
+        if layer not in self.kept:
+            self.kept[layer] = tuple(x.new_empty(*x.shape[:2], self.room, x.size(3)) for x in new)
+        n = self.length + memory.size(1)
+        for whole, x in zip(self.kept[layer], new, strict=True):
+            whole[:, :, self.length : n] = x
+        return tuple(whole[:, :, :n] for whole in self.kept[layer])
 
-
-def layer_step(
-    layer: DecoderLayer,
-    x: Tensor,
-    cache: LayerCache,
-    seen: Tensor | None,
-    memory_mask: Tensor | None,
-) -> Tensor:
-    """The newest positions x (B, k, D) through one decoder layer -> (B, k, D).
-
-    seen (B, 1, k, length), which entries of the cache each of the k looks back at, and
-    memory_mask (B, 1, 1, S) are biases on the scores; None: everywhere.
-    """
-
-    def look_back(x: Tensor) -> Tensor:
-        query, *new = layer.self_attention.project(x)
-        key, value = cache.extend(*new)
-        return read(layer.self_attention, query, key, value, seen)
-
-    def look_across(x: Tensor) -> Tensor:
-        query = layer.cross_attention.split(layer.cross_attention.query(x))
-        key, value = cache.memory
-        return read(layer.cross_attention, query, key, value, memory_mask)
-
-    return layer.connect(x, look_back, look_across)
+    def select(self, rows: Tensor) -> None:
+        """Keep these rows (n,) of the batch, in ascending order, where they are in memory."""
+        self.mask = None if self.mask is None else self.mask[rows]
+        for layer, two in self.kept.items():
+            for whole in two:
+                whole[: len(rows), :, : self.length] = whole[rows, :, : self.length]
+            self.kept[layer] = tuple(whole[: len(rows)] for whole in two)
 
 
 class Decoding:
@@ -93,45 +76,40 @@ class Decoding:
     def __init__(self, model: Transformer, source: Tensor, k: int = 1, extra: int = 50):
         """source (B, S) of ids is encoded here, once; there is room for S + extra tokens."""
         self.model = model
-        self.layers: list[Any] = list(model.decoder.layers)  # of DecoderLayer
-        memory, mask = model.encode(source)  # (B, S, D), (B, 1, 1, S)
-        self.memory_mask = None if mask.all() else as_bias(mask, memory.dtype)
-        room = k * (source.size(1) + extra)
-        kept = [layer.cross_attention.keys_values(memory) for layer in self.layers]
-        self.caches = [LayerCache(tuple(x.contiguous() for x in pair), room) for pair in kept]
-        self.own = as_bias(torch.eye(k, device=source.device).bool(), memory.dtype)
-        self.seen = self.own.new_empty(source.size(0), k, 0)  # (B, k, entries), a bias
-        self.length = 0  # positions written so far
+        mask = padding_mask(source)  # (B, 1, 1, S)
+        self.memory, _ = model.encode(source, mask)  # (B, S, D)
+        self.across = KeptView(None if mask.all() else mask)
+        self.back = GrowingView(k * (source.size(1) + extra))
+        self.own = torch.eye(k, dtype=torch.bool, device=source.device)  # (k, k)
+        self.position = torch.zeros(1, dtype=torch.int64, device=source.device)  # of the next one
 
     def step(self, token: Tensor, parent: Tensor | None = None) -> Tensor:
         """token (B, k) of ids, the last ones written -> logits of the next ones (B, k, V).
 
         parent (B, k) says which of the k translations of the step before each one continues.
         """
-        b, k = token.shape
-        if k > 1:
-            self.look_at(parent)
-        seen = self.seen[:, None] if k > 1 else None  # (B, 1, k, entries)
-        x = self.model.embed(token.reshape(b * k, 1), start=self.length)  # (B k, 1, D)
-        x = x.view(b, k, -1)  # the k stand at one position, side by side
-        for layer, cache in zip(self.layers, self.caches, strict=True):
-            x = layer_step(layer, x, cache, seen, self.memory_mask)
-        self.length += 1
-        return self.model.embedding.logits(self.model.decoder.norm(x))  # (B, k, V)
+        if token.size(1) > 1:
+            self.back.mask = self.seen(parent, len(token))
+        # the k stand at one position, side by side
+        x = self.model.decode(token, self.memory, self.across, self.back, self.position)
+        self.back.length += token.size(1)
+        self.position = self.position + 1
+        return self.model.embedding.logits(x)  # (B, k, V)
 
-    def look_at(self, parent: Tensor | None) -> None:
-        """Each of the k sees what its parent saw, and the entry that it is about to write."""
-        b, k, _ = self.seen.shape
+    def seen(self, parent: Tensor | None, b: int) -> Tensor:
+        """Each of the k sees what its parent saw, and its own new entry: (B, 1, k, n)."""
+        own, before = self.own.expand(b, 1, *self.own.shape), self.back.mask  # (B, 1, k, k)
+        if before is None:
+            return own
         if parent is not None:
-            self.seen = self.seen.gather(1, parent[..., None].expand_as(self.seen))
-        self.seen = torch.cat([self.seen, self.own.expand(b, k, k)], 2)
+            before = before.gather(2, parent[:, None, :, None].expand_as(before))
+        return torch.cat([before, own], 3)
 
     def select(self, rows: Tensor) -> None:
         """Go on with these rows (n,) of the batch only, in ascending order."""
-        self.seen = self.seen[rows]
-        self.memory_mask = None if self.memory_mask is None else self.memory_mask[rows]
-        for cache in self.caches:
-            cache.select(rows)
+        self.memory = self.memory[rows]
+        self.across.select(rows)
+        self.back.select(rows)
 
 
 def limits(source: Tensor, extra: int) -> Tensor:

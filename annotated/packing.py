@@ -39,7 +39,7 @@ class PackedView(View):
 
     def attend(
         self, layer: MultiHeadAttention, query: Tensor, key: Tensor, value: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         """query (H, N, K), key (H, M, K), value (H, M, K') -> (H, N, K'), (B, H, T, S)."""
         query = self.rows.pad(query.transpose(0, 1)).transpose(1, 2)  # (B, H, T, K)
         key = self.columns.pad(key.transpose(0, 1)).transpose(1, 2)  # (B, H, S, K)

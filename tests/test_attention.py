@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from annotated.attention import (
     MultiHeadAttention,
+    View,
     attention,
     causal_mask,
     masked_softmax,
@@ -250,7 +251,9 @@ def test_shapes_and_types_of_multi_head_attention(dtype):
     assert output.shape == (2, 5, 24) and output.dtype == dtype
     key, value = layer.keys_values(memory)
     assert key.shape == (2, 4, 7, 3) and value.shape == (2, 4, 7, 5)
-    assert torch.equal(layer.attend(x, key, value), layer(x, memory))
+    heads, weights = View().attend(layer, layer.split(layer.query(x)), key, value)
+    assert heads.shape == (2, 4, 5, 5) and weights.shape == (2, 4, 5, 7)
+    assert torch.equal(layer.output(layer.merge(heads)), layer(x, memory))
 
 
 def test_widths_default_to_d_model_over_heads():

@@ -8,11 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annotated.attention import MultiHeadAttention
 from annotated.batching import pad
 from annotated.decoding import (
     Decoding,
+    GrowingView,
     Hypothesis,
-    LayerCache,
+    KeptView,
     Search,
     SearchConfig,
     Sentence,
@@ -126,17 +128,44 @@ def test_what_is_written_can_be_learnt_from():
 
 
 def test_memory_is_taken_once_and_grows_by_what_is_written():
-    key, value = torch.randn(2, 4, 1, 3), torch.randn(2, 4, 1, 5)
-    cache = LayerCache((key, value), room=3)
-    assert cache.extend(key, value)[0].shape == (2, 4, 1, 3)
-    places = [kept.data_ptr() for kept in cache.past]
-    keys, values = cache.extend(key + 1, value + 1)
-    assert keys.shape == (2, 4, 2, 3) and values.shape == (2, 4, 2, 5)
-    assert torch.equal(keys, torch.cat([key, key + 1], 2))
-    assert torch.equal(values, torch.cat([value, value + 1], 2))
-    cache.select(torch.tensor([1]))
-    assert [kept.data_ptr() for kept in cache.past] == places
-    assert torch.equal(cache.extend(key[1:], value[1:])[0], torch.cat([key, key + 1, key], 2)[1:])
+    layer, view = MultiHeadAttention(12, 4, d_k=3, d_v=5), GrowingView(room=3)
+    x, whole = torch.randn(2, 3, 12), None
+    with torch.no_grad():
+        for n in range(3):
+            keys, values = view.keys_values(layer, x[:, n : n + 1])
+            view.length += 1
+            assert keys.shape == (2, 4, n + 1, 3) and values.shape == (2, 4, n + 1, 5)
+            for kept, all_at_once in zip((keys, values), layer.keys_values(x), strict=True):
+                assert torch.allclose(kept, all_at_once[:, :, : n + 1], atol=1e-6)
+            whole = whole or [kept.data_ptr() for kept in view.kept[layer]]
+            assert [kept.data_ptr() for kept in view.kept[layer]] == whole
+        view.length = 2
+        view.select(torch.tensor([1]))
+        keys, _ = view.keys_values(layer, x[1:, 2:])
+        assert [kept.data_ptr() for kept in view.kept[layer]] == whole
+        assert torch.allclose(keys, layer.keys_values(x[1:])[0], atol=1e-6)
+
+
+def test_keys_and_values_of_the_source_are_computed_once():
+    layer, view = MultiHeadAttention(12, 4), KeptView()
+    first = view.keys_values(layer, torch.randn(2, 3, 12))
+    assert view.keys_values(layer, torch.randn(2, 3, 12)) is first
+    view.select(torch.tensor([1]))
+    assert torch.equal(view.keys_values(layer, torch.zeros(1))[0], first[0][1:])
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_weights_can_be_kept_while_a_sentence_is_written(k):
+    model = a_model()
+    for module in model.modules():
+        if isinstance(module, MultiHeadAttention):
+            module.keep_weights = True
+    decoding = Decoding(model, pad(sentences(2, seed=1)), k)
+    for step in range(3):
+        decoding.step(torch.full((2, k), 5 + step))
+    layer = model.decoder.layers[0]
+    assert layer.self_attention.weights.shape == (2, 4, k, 3 * k)
+    assert torch.allclose(layer.self_attention.weights.sum(-1), torch.ones(1).double())
 
 
 # Beam search.

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from annotated.attention import MultiHeadAttention, causal_mask
 from annotated.batching import Batch, blank
 from annotated.loss import smoothed_loss
-from annotated.packing import Objective, Packing, decode, embed, encode, look, project
+from annotated.packing import Objective, PackedView, Packing
 from annotated.transformer import Transformer, TransformerConfig
 
 SMALL = TransformerConfig(vocab_size=23, layers=2, d_model=12, d_ff=20, heads=3, dropout=0.0)
@@ -132,51 +132,39 @@ def test_pad_leaves_its_input_alone_and_passes_gradients():
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_project_is_each_map_alone(bias):
-    maps = [nn.Linear(6, width, bias) for width in (4, 1, 9)]
-    x = torch.randn(5, 6)
-    apart = [one(x) for one in maps]
-    assert_close(list(project(x, *maps)), apart)
-    assert_close(list(project(x, maps[1])), apart[1:2])
-
-
-@pytest.mark.parametrize("bias", [False, True])
-def test_look_is_attention(bias):
+def test_packed_attention_is_padded_attention(bias):
     torch.manual_seed(3)
     heads = MultiHeadAttention(12, 3, d_k=2, d_v=5, bias=bias).double()
+    heads.keep_weights = True
     rows, columns = Packing(ids([4, 1, 6])), Packing(ids([2, 5, 3]))
     x, memory = torch.randn(11, 12).double(), torch.randn(10, 12).double()
-    causal = causal_mask(6)
-    for packed, padded in [
-        (
-            look(heads, x, rows, memory, columns, columns.mask),
-            heads(rows.pad(x), columns.pad(memory), columns.mask),
-        ),
-        (
-            look(heads, x, rows, x, rows, causal),
-            heads(rows.pad(x), rows.pad(x), causal),
-        ),
-        (  # an equal x that is another tensor takes the other branch
-            look(heads, x, rows, x.clone(), rows, rows.mask),
-            heads(rows.pad(x), rows.pad(x), rows.mask),
-        ),
+    for view, own, other in [
+        (PackedView(rows, columns, columns.mask), x, memory),
+        (PackedView(rows, rows, causal_mask(6)), x, x),
+        (PackedView(columns, columns, columns.mask), memory, memory),
     ]:
-        assert_close(packed, rows.pack(padded))
+        packed = heads(own, other, view)
+        weights = heads.weights
+        padded = heads(view.rows.pad(own), view.columns.pad(other), view.mask)
+        assert_close(packed, view.rows.pack(padded))
+        if not bias:  # else a pad's key is the bias here and zero there; nobody looks at either
+            assert_close(weights, heads.weights)
 
 
 @EACH
-def test_parts_are_those_of_the_padded_model(changes):
+def test_stacks_are_those_of_the_padded_model(changes):
     torch.manual_seed(1)
     model, batch = build(**changes), ragged([2, 5, 3], [4, 1, 6])
     rows, columns = Packing(batch.target_in), Packing(batch.source)
-    assert_close(embed(model, batch.source, columns), columns.pack(model.embed(batch.source)))
+    embedded = model.embed(columns.pack(batch.source), columns.position)
+    assert_close(embedded, columns.pack(model.embed(batch.source)))
     memory, mask = model.encode(batch.source)
-    packed = encode(model, batch.source, columns)
+    itself = PackedView(columns, columns, columns.mask)
+    packed, _ = model.encode(columns.pack(batch.source), itself, columns.position)
     assert_close(packed, columns.pack(memory))
-    assert_close(
-        decode(model, batch.target_in, rows, packed, columns),
-        rows.pack(model.decode(batch.target_in, memory, mask)),
-    )
+    x, target = Objective(model).outputs(batch)
+    assert_close(x, rows.pack(model.decode(batch.target_in, memory, mask)))
+    assert torch.equal(target, rows.pack(batch.target_out))
 
 
 def test_positions_end_where_the_table_ends():

@@ -161,7 +161,9 @@ def test_learned_positions_are_one_parameter_of_the_documented_start():
 
 def test_learned_positions_add_their_rows():
     positions = LearnedPositions(8, length=6)
-    assert positions(torch.zeros(3, 2, 8), torch.tensor([4, 5])).equal(positions.table[4:6].expand(3, 2, 8))
+    assert positions(torch.zeros(3, 2, 8), torch.tensor([4, 5])).equal(
+        positions.table[4:6].expand(3, 2, 8)
+    )
 
 
 def test_only_rows_that_were_used_learn():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
-from annotated.attention import causal_mask, padding_mask
+from annotated.attention import View, causal_mask, padding_mask
 from annotated.transformer import (
     PRESETS,
     Decoder,
@@ -181,17 +181,30 @@ def test_stacks_end_with_a_norm_in_pre_norm_only():
         assert isinstance(stack(dataclasses.replace(SMALL, norm_first=True)).norm, nn.LayerNorm)
 
 
-def test_decoder_layer_with_stored_keys_and_values_is_the_same():
-    layer = DecoderLayer(SMALL)
-    x, memory, back = torch.randn(3, 5, 12), torch.randn(3, 6, 12), causal_mask(5)
-    mask = padding_mask(some_batch()[0])
-    stored = layer.cross_attention.keys_values(memory)
-    result = layer.connect(
-        x,
-        lambda x: layer.self_attention.attend(x, *layer.self_attention.keys_values(x), back),
-        lambda x: layer.cross_attention.attend(x, *stored, mask),
-    )
-    assert_close(result, layer(x, memory, back, mask))
+class Watched(View):
+    """A view that notes which layers look through it."""
+
+    def __init__(self, mask):
+        super().__init__(mask)
+        self.layers = []
+
+    def attend(self, layer, query, key, value):
+        self.layers.append(layer)
+        return super().attend(layer, query, key, value)
+
+
+def test_every_attention_looks_through_the_view_that_is_handed_in():
+    model = Transformer(SMALL)
+    source, target = some_batch()
+    itself, across = (Watched(padding_mask(source)) for _ in range(2))
+    back = Watched(causal_mask(target.size(1)))
+    position = torch.arange(max(source.size(1), target.size(1)))
+    memory, same = model.encode(source, itself, position[: source.size(1)])
+    x = model.decode(target, memory, across, back, position[: target.size(1)])
+    assert same is itself and torch.equal(model.embedding.logits(x), model(source, target))
+    assert itself.layers == [layer.self_attention for layer in model.encoder.layers]
+    assert across.layers == [layer.cross_attention for layer in model.decoder.layers]
+    assert back.layers == [layer.self_attention for layer in model.decoder.layers]
 
 
 def test_layers_have_weights_of_their_own_and_the_embedding_is_one():
@@ -282,13 +295,13 @@ def test_mixed_precision():
     assert all(weight.grad.dtype == torch.float32 for weight in model.parameters())
 
 
-def test_embedding_begins_at_the_position_that_is_asked_for():
+def test_tokens_are_embedded_at_the_positions_that_are_asked_for():
     for positions in ("sinusoidal", "learned"):
         model = build(positions=positions).eval()
         tokens = some_batch()[1]
         whole = model.embed(tokens)
         for t in range(5):
-            assert_close(model.embed(tokens[:, t : t + 1], t), whole[:, t : t + 1])
+            assert_close(model.embed(tokens[:, t : t + 1], torch.tensor([t])), whole[:, t : t + 1])
 
 
 def test_learned_positions_have_an_end():

@@ -40,10 +40,7 @@ from tools.bench.train import (
 )
 
 # Each rung has what those before it have.
-RUNGS = [
-    *("plain", "packing", "products", "fused loss", "fused Adam", "one projection"),
-    "quick dropout",
-]
+RUNGS = ["plain", "packing", "products", "fused loss", "fused Adam", "quick dropout"]
 SIZES = ["small", "base-8k"]
 
 
@@ -66,11 +63,6 @@ def whole_loss(x: Tensor, weight: Tensor, target: Tensor, smoothing: float, pad:
     return smoothed_loss(nn.functional.linear(x, weight), target, smoothing, pad)
 
 
-def project_apart(x: Tensor, *maps: nn.Linear) -> tuple[Tensor, ...]:
-    """`packing.project` as a product for each map: x (N, D), a tensor (N, H K) for each."""
-    return tuple(one(x) for one in maps)
-
-
 def rung(name: str, chosen: str, config: TransformerConfig) -> Contender:
     """The step with all changes up to this one; `chosen` is what choose_products returned."""
     has = RUNGS[: RUNGS.index(name) + 1]
@@ -83,10 +75,9 @@ def rung(name: str, chosen: str, config: TransformerConfig) -> Contender:
     if "fused Adam" not in has:
         run.optimizer = torch.optim.Adam(run.model.parameters(), lr=0.0, betas=BETAS, eps=EPS)
     loss = packing.fused_loss if "fused loss" in has else whole_loss
-    project = packing.project if "one projection" in has else project_apart
 
     def step(batch: Batch) -> float:
-        with mock.patch.multiple(packing, fused_loss=loss, project=project):
+        with mock.patch.object(packing, "fused_loss", loss):
             return run.update(batch)
 
     return Contender(name, run.model, collate, step, torch.get_float32_matmul_precision())
