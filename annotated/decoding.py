@@ -61,14 +61,6 @@ class GrowingView(KeptView):
             whole[:, :, self.length : n] = x
         return tuple(whole[:, :, :n] for whole in self.kept[layer])
 
-    def select(self, rows: Tensor) -> None:
-        """Keep these rows (n,) of the batch, in ascending order, where they are in memory."""
-        self.mask = None if self.mask is None else self.mask[rows]
-        for layer, two in self.kept.items():
-            for whole in two:
-                whole[: len(rows), :, : self.length] = whole[rows, :, : self.length]
-            self.kept[layer] = tuple(whole[: len(rows)] for whole in two)
-
 
 class Decoding:
     """k translations of each sentence under way: tokens in, the logits of the next ones out."""
@@ -106,7 +98,7 @@ class Decoding:
         return torch.cat([before, own], 3)
 
     def select(self, rows: Tensor) -> None:
-        """Go on with these rows (n,) of the batch only, in ascending order."""
+        """Go on with these rows (n,) of the batch only."""
         self.memory = self.memory[rows]
         self.across.select(rows)
         self.back.select(rows)

@@ -142,7 +142,6 @@ def test_memory_is_taken_once_and_grows_by_what_is_written():
         view.length = 2
         view.select(torch.tensor([1]))
         keys, _ = view.keys_values(layer, x[1:, 2:])
-        assert [kept.data_ptr() for kept in view.kept[layer]] == whole
         assert torch.allclose(keys, layer.keys_values(x[1:])[0], atol=1e-6)
 
 
