@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from annotated.tokenizer import BOS, EOS, PAD, Tokenizer
+from annotated.tokenizer import BOS, EOS, PAD, Tokenizer, spaced
 
 Encoded = tuple[list[int], list[int]]  # the source's ids and the target's, without special ones
 
@@ -18,12 +18,13 @@ Encoded = tuple[list[int], list[int]]  # the source's ids and the target's, with
 def encode_pairs(
     pairs: Iterable[tuple[str, str]], tokenizer: Tokenizer, max_tokens: int | None = None
 ) -> list[Encoded]:
-    """The ids of each pair of sentences, in order, without special ones.
+    """The ids of each pair of sentences, `spaced`, in order, without special ones.
 
     A pair with a side of more than `max_tokens` tokens (EOS counts) is left out; None keeps all.
     To learn how many that were, keep all and call `drop_long`.
     """
-    encoded = [(tokenizer.encode(source), tokenizer.encode(target)) for source, target in pairs]
+    encode = tokenizer.encode
+    encoded = [(encode(spaced(source)), encode(spaced(target))) for source, target in pairs]
     return encoded if max_tokens is None else drop_long(encoded, max_tokens)
 
 

@@ -44,7 +44,7 @@ class Corpus:
 def stream_lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 text file, gzipped where its name ends in .gz, white space stripped.
 
-    Only "\n" ends a line: `str.splitlines` would also split at U+0085, U+2028 and others, on one
+    A byte order mark at the beginning is no text. Only "\n" ends a line: `str.splitlines` would also split at U+0085, U+2028 and others, on one
     side only, and move every later sentence away from its translation.
     Raises CorpusError where the file is missing, damaged or not UTF-8.
     """
@@ -53,7 +53,7 @@ def stream_lines(path: Path) -> Iterator[str]:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             for line in file:
                 number += 1
-                yield line.decode("utf-8").strip()
+                yield line.decode("utf-8-sig").strip()
     except FileNotFoundError:
         raise CorpusError(f"{path} is missing: put the file there") from None
     except UnicodeDecodeError:
@@ -277,7 +277,7 @@ def read_tatoeba(path: Path, name: str) -> list[tuple[str, str]]:
     try:
         with zipfile.ZipFile(path) as archive:
             [member] = [each for each in archive.namelist() if each.split("/")[-1] == name]
-            text = archive.read(member).decode("utf-8")
+            text = archive.read(member).decode("utf-8-sig")
         lines = [line.split("\t") for line in text.removesuffix("\n").split("\n")]
         return [(line[0].strip(), line[1].strip()) for line in lines]
     except (OSError, ValueError, IndexError, zipfile.BadZipFile, zlib.error) as error:

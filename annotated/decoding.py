@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from annotated.attention import MultiHeadAttention, View, padding_mask
 from annotated.batching import pad
-from annotated.tokenizer import BOS, EOS, PAD, Tokenizer
+from annotated.tokenizer import BOS, EOS, PAD, Tokenizer, spaced
 from annotated.transformer import Transformer
 
 
@@ -301,11 +301,6 @@ def pieces(ids: list[int], longest: int, begins: Callable[[int], bool]) -> list[
         parts.append(ids[:cut])
         ids = ids[cut:]
     return [*parts, ids] if ids else parts
-
-
-def spaced(text: str) -> str:
-    """The text with one space for each run of white space, and none at its ends."""
-    return " ".join(text.split())
 
 
 def joined(tokenizer: Tokenizer, parts: list[list[Hypothesis]]) -> list[tuple[str, float]]:

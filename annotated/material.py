@@ -14,7 +14,7 @@ from annotated import workers
 from annotated.batching import Encoded, encode_pairs, positions
 from annotated.corpora import Corpus, language, load, load_files, read_pairs
 from annotated.prepared import Prepared, fingerprint, prepare, read_state, sample
-from annotated.tokenizer import Tokenizer
+from annotated.tokenizer import Tokenizer, spaced
 
 Pairs = list[tuple[str, str]]
 SAMPLE = 500_000  # pairs of a large corpus that the vocabulary is learnt from
@@ -142,7 +142,7 @@ def learn_vocabulary(corpus: Corpus, vocab_size: int, lowercase: bool) -> Tokeni
         say(f"choosing {SAMPLE:,} pairs at most to learn the vocabulary from")
         pairs = sample(pairs, SAMPLE)
     say(f"learning a vocabulary of {vocab_size:,} tokens")
-    lines = (line for pair in pairs for line in pair)
+    lines = (spaced(line) for pair in pairs for line in pair)
     return Tokenizer.train(lines, vocab_size, lowercase=lowercase)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from annotated.batching import Encoded, positions
-from annotated.tokenizer import Tokenizer, checked
+from annotated.tokenizer import Tokenizer, checked, spaced
 
 try:
     import fcntl
@@ -129,7 +129,7 @@ def encode_chunk(
     pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer, max_tokens: int | None
 ) -> list[Encoded]:
     """What `encode_pairs` makes of the pairs, faster: the library has all lines at once."""
-    lines = [checked(line) for pair in pairs for line in pair]
+    lines = [checked(spaced(line)) for pair in pairs for line in pair]
     if hasattr(tokenizer, "bpe"):
         ids = [encoding.ids for encoding in tokenizer.bpe.encode_batch(lines)]
     else:  # a vocabulary of words

@@ -30,6 +30,11 @@ def checked(text: str) -> str:
     return text
 
 
+def spaced(text: str) -> str:
+    """The text with one space for each run of white space, none at its ends, no byte order mark."""
+    return " ".join(text.lstrip("\ufeff").split())
+
+
 def learn_merges(lines: Iterable[str], vocab_size: int, lowercase: bool) -> tokenizers.Tokenizer:
     """A byte-level BPE with `vocab_size` ids, or fewer where no pair occurs twice any more."""
     bpe = tokenizers.Tokenizer(models.BPE())

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from annotated.checkpoints import complete, load_checkpoint, readable, save_checkpoint, steps_in
 from annotated.corpora import Corpus
-from annotated.decoding import SearchConfig, candidates, longest_source, spaced, translate
+from annotated.decoding import SearchConfig, candidates, longest_source, translate
 from annotated.evaluation import Score, all_scores, average
 from annotated.inference import prepare, quantize, threads_for
 from annotated.material import UserError, device_of, override, say, sets_asked, sides
 from annotated.record import all_of, commit, config_of, entry, made_by, write_record
-from annotated.tokenizer import Tokenizer
+from annotated.tokenizer import Tokenizer, spaced
 from annotated.transformer import Transformer
 
 PRETRAINED = Path(__file__).parent / "pretrained"  # the model that comes with the package

@@ -135,6 +135,11 @@ def test_encode_pairs_adds_no_special_ids():
     assert source == TOKENIZER.encode("the dog") and target == TOKENIZER.encode("der Hund")
 
 
+def test_encode_pairs_takes_white_space_for_single_spaces():
+    wide = ("\ufeffthe  dog", " der\u00a0\tHund\u2028")
+    assert encode_pairs([wide], TOKENIZER) == encode_pairs([("the dog", "der Hund")], TOKENIZER)
+
+
 @pytest.mark.parametrize("pair", [("aaa", "b"), ("b", "aaa")])
 def test_encode_pairs_leaves_out_what_is_too_long_on_either_side(pair):
     pairs = [("a", "b"), pair, ("c", "d")]

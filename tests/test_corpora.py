@@ -65,6 +65,10 @@ def test_windows_line_ends_leave_no_carriage_return(tmp_path):
     assert read_lines(write(tmp_path / "a", b"one\r\ntwo\r\n")) == ["one", "two"]
 
 
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    assert read_lines(write(tmp_path / "a", b"\xef\xbb\xbfone\ntwo\n")) == ["one", "two"]
+
+
 def test_last_line_needs_no_newline(tmp_path):
     assert read_lines(write(tmp_path / "a", b"one\ntwo")) == ["one", "two"]
 

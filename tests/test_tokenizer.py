@@ -12,7 +12,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import models
 
-from annotated.tokenizer import BOS, EOS, PAD, SMALLEST, SPECIALS, Tokenizer, TokenizerError
+from annotated.tokenizer import (
+    BOS,
+    EOS,
+    PAD,
+    SMALLEST,
+    SPECIALS,
+    Tokenizer,
+    TokenizerError,
+    spaced,
+)
 
 LINES = [
     "The dog sees the cat.",
@@ -52,6 +61,13 @@ def test_special_ids_are_skipped_wherever_they_stand(text):
 @settings(deadline=None)
 def test_lowercase_text_comes_back_with_each_character_lowered(text):
     assert LOWER.decode(LOWER.encode(text)) == "".join(character.lower() for character in text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a b", "a  b", " a b\n", "a\u00a0b", "a\t\u2028b\r", "\ufeffa b", "\ufeff a\u3000b"]
+)
+def test_each_run_of_white_space_is_one_space_and_a_byte_order_mark_is_gone(text):
+    assert spaced(text) == "a b"
 
 
 def test_lowercase_makes_one_word_of_two():
