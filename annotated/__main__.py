@@ -200,7 +200,7 @@ def add_translate_command(verbs: Any) -> None:
         "translate",
         help="translate standard input, a line for each line",
         description="Translate: a line on standard output for each line on standard input. A line "
-        "of more tokens than training saw is translated in pieces.",
+        "of several sentences, or of more tokens than training saw, is translated in parts.",
     )
     add_model(command)
     command.add_argument(
@@ -323,6 +323,7 @@ def main(words: Sequence[str] | None = None) -> int:
     130 or 143 where Ctrl-C or SIGTERM stopped it.
     """
     words = list(sys.argv[1:] if words is None else words)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # closed by the caller
     options = parser().parse_args(words)
     options.words = words
     command: Callable[[argparse.Namespace], int | None] = options.run

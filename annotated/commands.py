@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from annotated import workers
-from annotated.batching import batches, stream
+from annotated.batching import batches, sizes, stream
 from annotated.checkpoints import count_parameters, load_checkpoint, resume, save_run
 from annotated.corpora import Corpus
 from annotated.decoding import SearchConfig, translate
@@ -25,6 +25,7 @@ from annotated.material import (
     corpus_of,
     device_of,
     files_named,
+    heard_or_not,
     home,
     is_shared,
     override,
@@ -46,6 +47,7 @@ from annotated.record import (
     made_by,
     write_record,
 )
+from annotated.sentences import Seen
 from annotated.tokenizer import Tokenizer
 from annotated.training import Interrupt, Run, TrainingConfig, train, validation_loss
 from annotated.transformer import PRESETS, Transformer, TransformerConfig
@@ -132,13 +134,14 @@ def run_train(options: argparse.Namespace) -> int:
         stopped_by = fit(trial)
         workers.wait()  # nobody leaves while another still works
         if stopped_by:
-            again = ["annotated train --resume", str(trial.folder)]
+            again = ["annotated", "train", "--resume", str(trial.folder)]
             again += ["--record", str(options.record)] if options.record else []
-            say(f"stopped at step {trial.run.step:,}; to go on: {' '.join(again)}")
+            say(f"stopped at step {trial.run.step:,}; to go on: {shlex.join(again)}")
             return 128 + stopped_by  # as shells count: 130 for Ctrl-C, 143 for SIGTERM
         if options.record and workers.rank() == 0:
             record(options.record, trial)
-        say(f"done: the model is in {trial.folder}; annotated translate --model {trial.folder}")
+        use = shlex.join(["annotated", "translate", "--model", str(trial.folder)])
+        say(f"done: the model is in {trial.folder}; {use}")
         return 0
     finally:
         workers.leave()
@@ -293,13 +296,16 @@ def fit(trial: Trial) -> int:
 
 
 def shares_of(trial: Trial) -> Iterator[Any]:
-    """What this worker reads, from the run's step on."""
+    """What this worker reads, from the run's step on; the longest source is noted for good."""
     config, corpus, about = trial.run.config, trial.corpus, trial.about
     folder = trial.folder
     if is_shared(corpus) and "init" not in about:  # else the vocabulary is another one
         folder = home(corpus, about["vocab_size"], about["lowercase"])
+    pairs = training_pairs(corpus, trial.tokenizer, folder, config.longest())
+    before = about.get("init", {}).get("longest_source", 0)
+    about.setdefault("longest_source", max(before, 1 + int(sizes(pairs)[:, 0].max())))
     return stream(
-        training_pairs(corpus, trial.tokenizer, folder, config.longest()),
+        pairs,
         config.batch_tokens,
         config.seed,
         start=trial.run.step,
@@ -317,7 +323,8 @@ def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
     sources, references = sides(texts)
 
     def validate(model: Transformer) -> dict[str, float]:
-        outputs = translate(model, tokenizer, sources, SearchConfig(beam=1))  # greedy: for speed
+        search = SearchConfig(beam=1)  # greedy: for speed
+        outputs = translate(model, tokenizer, sources, search, seen=Seen.by(trial.about))
         score = bleu(outputs, references, bool(trial.about["lowercase"])).value
         return {"validation_loss": validation_loss(model, held_out), "validation_bleu": score}
 
@@ -329,7 +336,8 @@ def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
 
         def show(row: dict[str, float]) -> None:
             log(row)
-            terminal(row)
+            with heard_or_not():
+                terminal(row)
 
         train(run, shares, validate, save, show, stop)
 
@@ -339,7 +347,8 @@ def record(path: Path, trial: Trial) -> None:
     run, corpus, about = trial.run, trial.corpus, trial.about
     search, lowercase = SearchConfig(), bool(about["lowercase"])
     commits, made = all_of(about, "commits"), made_by(about)
-    found = list(results(run.model, trial.tokenizer, corpus, test_sets(corpus), search, lowercase))
+    seen, names = Seen.by(about, run.config.longest()), test_sets(corpus)
+    found = list(results(run.model, trial.tokenizer, corpus, names, search, lowercase, seen))
     for result in found:
         say(f"{result.name}: {result.scores['bleu']}")
     write_record(

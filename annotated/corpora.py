@@ -44,8 +44,9 @@ class Corpus:
 def stream_lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 text file, gzipped where its name ends in .gz, white space stripped.
 
-    A byte order mark at the beginning is no text. Only "\n" ends a line: `str.splitlines` would also split at U+0085, U+2028 and others, on one
-    side only, and move every later sentence away from its translation.
+    Only "\n" ends a line: `str.splitlines` would also split at U+0085, U+2028 and others, on one
+    side only, and move every later sentence away from its translation. A byte
+    order mark is no text.
     Raises CorpusError where the file is missing, damaged or not UTF-8.
     """
     number = 0

@@ -2,7 +2,7 @@
 """Greedy decoding and beam search, with keys and values kept from token to token (Section 6.1)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from annotated.attention import MultiHeadAttention, View, padding_mask
 from annotated.batching import pad
-from annotated.tokenizer import BOS, EOS, PAD, Tokenizer, spaced
+from annotated.sentences import Seen, divide, join
+from annotated.tokenizer import BOS, EOS, PAD, Tokenizer
 from annotated.transformer import Transformer
 
 
@@ -283,34 +284,17 @@ def beam_search(
     return [sentence.finished[:n_best] for sentence in search.sentences]
 
 
-LONGEST = 256  # tokens that are translated at once, EOS included: training saw no more
-
-
-def longest_source(model: Transformer, config: SearchConfig) -> int:
+def longest_source(model: Transformer, config: SearchConfig, seen: Seen) -> int:
     """The most tokens of a source, EOS included, that the model translates at once."""
     learned = model.config.positions == "learned"
-    return min(LONGEST, model.config.max_length - config.extra) if learned else LONGEST
-
-
-def pieces(ids: list[int], longest: int, begins: Callable[[int], bool]) -> list[list[int]]:
-    """A sentence in pieces of 1 to `longest` ids, divided before an id that `begins` a word."""
-    parts = []
-    while len(ids) > longest:
-        words = (i for i in range(longest, longest // 2, -1) if begins(ids[i]))
-        cut = next(words, longest)
-        parts.append(ids[:cut])
-        ids = ids[cut:]
-    return [*parts, ids] if ids else parts
+    return min(seen.longest, model.config.max_length - config.extra) if learned else seen.longest
 
 
 def joined(tokenizer: Tokenizer, parts: list[list[Hypothesis]]) -> list[tuple[str, float]]:
-    """The translations of all pieces of a sentence as those of the whole: text and score."""
+    """The translations of all parts of a line as those of the whole: text and score."""
     whole = zip(*parts, strict=False) if parts else [()]
     return [
-        (
-            spaced(" ".join(tokenizer.decode(one.ids) for one in ones)),  # one line
-            sum(one.score for one in ones),
-        )
+        (join(tokenizer.decode(one.ids) for one in ones), sum(one.score for one in ones))
         for ones in whole
     ]
 
@@ -322,24 +306,17 @@ def candidates(
     n_best: int = 1,
     config: SearchConfig | None = None,
     batch_tokens: int = 4096,
-    longest: int = LONGEST,
+    seen: Seen | None = None,
 ) -> list[list[tuple[str, float]]]:
-    """The `n_best` best translations of each sentence and their scores, best first, in order.
+    """The `n_best` best translations of each line and their scores, best first, in order.
 
-    Any run of white space counts as one space, and a blank sentence gives an empty text. One of
-    more than `longest` tokens is translated in pieces. batch_tokens bounds the padded source
-    positions times the beam that are searched together.
+    A line is translated in parts, as `divide` makes them of what training has `seen`; a blank one
+    gives an empty text. batch_tokens bounds the padded source positions times the beam that are
+    searched together. Raises ValueError where `extra` leaves too few learned positions.
     """
-    config = config or SearchConfig()
-    longest = min(longest, longest_source(model, config))
-    if longest < 2:
-        raise ValueError(f"{longest} positions are too few for a source: lower extra")
-
-    def begins(i: int) -> bool:
-        return tokenizer.pieces([i])[0].startswith(" ")
-
-    encoded = [tokenizer.encode(spaced(sentence)) for sentence in sentences]
-    parts = [pieces(ids, longest - 1, begins) for ids in encoded]
+    config, seen = config or SearchConfig(), seen or Seen()
+    longest = longest_source(model, config, seen)
+    parts = [divide(line, tokenizer, longest, seen.language) for line in sentences]
     flat = [ids for each in parts for ids in each]
     found = iter(search_all(model, flat, n_best, config, batch_tokens))
     return [joined(tokenizer, [next(found) for _ in each]) for each in parts]
@@ -372,7 +349,8 @@ def translate(
     sentences: Sequence[str],
     config: SearchConfig | None = None,
     batch_tokens: int = 4096,
+    seen: Seen | None = None,
 ) -> list[str]:
-    """The best translation of each sentence, in order: see `candidates`."""
-    found = candidates(model, tokenizer, sentences, 1, config, batch_tokens)
+    """The best translation of each line, in order: see `candidates`."""
+    found = candidates(model, tokenizer, sentences, 1, config, batch_tokens, seen)
     return [best for (best, _), *_ in found]

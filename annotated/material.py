@@ -1,8 +1,10 @@
 """What a command works on, as its options say: device, corpus, vocabulary, pairs as ids."""
 
 import argparse
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,20 @@ class UserError(ValueError):
     """Something that the user can mend: one sentence."""
 
 
+@contextmanager
+def heard_or_not() -> Iterator[None]:
+    """Progress, which stops nothing: where its reader has gone, it goes nowhere from then on."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def say(sentence: str) -> None:
     """Progress goes to standard error, once; standard output is for results."""
     if workers.rank() == 0:
-        print(sentence, file=sys.stderr, flush=True)
+        with heard_or_not():
+            print(sentence, file=sys.stderr, flush=True)
 
 
 def device_of(options: argparse.Namespace) -> torch.device:

@@ -5,10 +5,11 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from io import BufferedReader
+from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
@@ -20,11 +21,13 @@ from annotated.evaluation import Score, all_scores, average
 from annotated.inference import prepare, quantize, threads_for
 from annotated.material import UserError, device_of, override, say, sets_asked, sides
 from annotated.record import all_of, commit, config_of, entry, made_by, write_record
-from annotated.tokenizer import Tokenizer, spaced
+from annotated.sentences import Seen, divide
+from annotated.tokenizer import Tokenizer
 from annotated.transformer import Transformer
 
 PRETRAINED = Path(__file__).parent / "pretrained"  # the model that comes with the package
-AT_ONCE = 512  # lines of a file that are translated together
+AT_ONCE = 512  # lines that are translated together
+READ = 1 << 20  # bytes of standard input that are read together
 
 
 # annotated average
@@ -95,19 +98,29 @@ def model_folder(options: argparse.Namespace) -> Path:
 
 def open_model(
     options: argparse.Namespace, search: SearchConfig
-) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
-    """The model that is asked for, its tokenizer, what was kept of its run."""
+) -> tuple[Transformer, Tokenizer, dict[str, Any], Seen]:
+    """The model that is asked for, its tokenizer, what was kept of its run, what it can read."""
     folder = model_folder(options)
     device = "cpu" if options.int8 and options.device == "auto" else device_of(options)
     model, tokenizer, about = load_checkpoint(folder, device)
-    if longest_source(model, search) < 2:
+    seen = seen_by(folder, about)
+    seen = replace(seen, longest=longest_source(model, search, seen))
+    if seen.longest < 2:
         raise UserError(
             f"this model has {model.config.max_length} learned positions, too few for --extra "
             f"{search.extra}: lower it"
         )
     if sys.stderr.isatty():
         say(f"the model is {folder}, trained on {about.get('data')} {about.get('pair')}")
-    return model, tokenizer, about
+    return model, tokenizer, about, seen
+
+
+def seen_by(folder: Path, about: dict[str, Any]) -> Seen:
+    """What training saw of sources; where that was not kept, what its limits let through."""
+    if "longest_source" in about or not (folder / "run.json").is_file():
+        return Seen.by(about)
+    training = facts_of(folder)["training"]
+    return Seen.by(about, min(training["max_tokens"], training["batch_tokens"]))
 
 
 def quickened(model: Transformer, options: argparse.Namespace) -> Transformer:
@@ -118,20 +131,34 @@ def quickened(model: Transformer, options: argparse.Namespace) -> Transformer:
 # annotated translate
 
 
-def lines_of(stream: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a stream, with single spaces in them.
+def lines_of(stream: BufferedReader, most: int) -> Iterator[list[bytes]]:
+    """The lines of a stream as they come: `most` together, fewer where the next is not there yet.
 
-    Bytes that are no UTF-8 become U+FFFD, and it is said. Only a newline ends a line, so that there
-    is one for each line of any other program.
+    Only a newline ends a line, so that there is one for each line of any other program.
     """
-    damaged = 0
-    for number, line in enumerate(stream, start=1):
-        text = line.decode("utf-8", errors="replace")
-        if "\ufffd" in text and text.encode() != line:
-            damaged += 1
-            if damaged == 1:
-                say(f"line {number} is not UTF-8: U+FFFD takes the place of what cannot be read")
-        yield spaced(text)
+    rest = b""
+    while data := stream.read1(READ):  # what is there; it waits where nothing is
+        *lines, rest = (rest + data).split(b"\n")
+        for start in range(0, len(lines), most):
+            yield lines[start : start + most]
+    if rest:
+        yield [rest]
+
+
+def decoded(chunks: Iterable[list[bytes]]) -> Iterator[list[tuple[int, str]]]:
+    """The lines with their numbers, from 1. Bytes that are no UTF-8 become U+FFFD; it is said."""
+    damaged, numbers = 0, count(1)
+    for chunk in chunks:
+        lines = []
+        for line, number in zip(chunk, numbers, strict=False):
+            text = line.decode("utf-8", errors="replace")
+            if "\ufffd" in text and text.encode() != line:
+                damaged += 1
+                if damaged == 1:
+                    what = "U+FFFD takes the place of what cannot be read"
+                    say(f"line {number} is not UTF-8: {what}")
+            lines.append((number, text))
+        yield lines
     if damaged > 1:
         say(f"{damaged:,} lines in all are not UTF-8")
 
@@ -142,26 +169,45 @@ def run_translate(options: argparse.Namespace) -> None:
     n_best = 1 if options.n_best is None else options.n_best
     if not 1 <= n_best <= search.beam:
         raise UserError(f"--n-best {n_best}: a beam of {search.beam} finds 1 to {search.beam}")
-    model, tokenizer, _ = open_model(options, search)
-    most = longest_source(model, search)
+    source = standard("input")
+    standard("output")
+    model, tokenizer, _, seen = open_model(options, search)
     model = quickened(model, options)
-    lines = enumerate(lines_of(sys.stdin.buffer), start=1)
-    while chunk := list(islice(lines, 1 if sys.stdin.isatty() else AT_ONCE)):
-        for number, text in chunk:
-            if (size := len(tokenizer.encode(text)) + 1) > most:
-                say(f"line {number} has {size:,} tokens, more than {most}: translated in pieces")
+    said = False
+    for chunk in decoded(lines_of(source, AT_ONCE)):
+        said = said or say_divided(chunk, tokenizer, seen)
         with threads_for(model, len(chunk) * search.beam):
-            found = candidates(model, tokenizer, [text for _, text in chunk], n_best, search)
+            texts = [text for _, text in chunk]
+            found = candidates(model, tokenizer, texts, n_best, search, seen=seen)
         for (number, _), best in zip(chunk, found, strict=True):
             for text, score in best:
                 write(f"{number}\t{score:.4f}\t{text}" if options.n_best else text)
         sys.stdout.flush()
 
 
+def standard(name: str) -> Any:
+    """The stream of bytes of standard "input" or "output"; UserError where it is closed."""
+    stream = {"input": sys.stdin, "output": sys.stdout}[name]
+    if stream is None:
+        raise UserError(f"standard {name} is closed: lead it from or to a file, or a program")
+    return stream.buffer
+
+
+def say_divided(lines: Sequence[tuple[int, str]], tokenizer: Tokenizer, seen: Seen) -> bool:
+    """Tell of the first of these lines that is translated in parts; False where none is."""
+    for number, text in lines:
+        if len(divide(text, tokenizer, seen.longest, seen.language)) > 1:
+            say(
+                f"line {number} is translated in parts, as is any of more than one sentence or "
+                f"{seen.longest} tokens: training saw no more at once"
+            )
+            return True
+    return False
+
+
 def write(line: str) -> None:
     """A line to standard output, in UTF-8 whatever the terminal's language is."""
-    stream: BinaryIO = sys.stdout.buffer
-    stream.write(f"{line}\n".encode())
+    sys.stdout.buffer.write(f"{line}\n".encode())
 
 
 # annotated evaluate
@@ -195,6 +241,7 @@ def results(
     names: Sequence[str],
     search: SearchConfig,
     lowercase: bool,
+    seen: Seen,
 ) -> Iterator[Result]:
     """Translate and score these sets of a corpus, one after the other.
 
@@ -203,7 +250,7 @@ def results(
     language = corpus.target if len(corpus.target) == 2 else "en"  # of Moses's tokenizer
     for name in names:
         sources, references = sides(corpus.splits[name])
-        outputs = translate(model, tokenizer, sources, search)
+        outputs = translate(model, tokenizer, sources, search, seen=seen)
         scores = all_scores(outputs, references, language, lowercase)
         yield Result(name, corpus.splits[name], outputs, scores)
 
@@ -211,7 +258,10 @@ def results(
 def run_evaluate(options: argparse.Namespace) -> None:
     """annotated evaluate"""
     search = override(SearchConfig(), options)
-    model, tokenizer, about = open_model(options, search)
+    is_kept = bool(options.record or options.output)
+    if not is_kept:
+        standard("output")
+    model, tokenizer, about, seen = open_model(options, search)
     corpus, names = sets_asked(options, about)
     facts = recordable(options, about) if options.record else {}
     config = config_of(model, facts.get("training", {}), search, options.int8)
@@ -219,15 +269,23 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
     found = []
+    unread: OSError | None = None
     lowercase = bool(about.get("lowercase"))
-    for result in results(model, tokenizer, corpus, names, search, lowercase):
-        for score in result.scores.values():
-            print(f"{corpus.name} {result.name}: {score}", flush=True)
+    for result in results(model, tokenizer, corpus, names, search, lowercase, seen):
         if options.output:
             result.save(options.output)
         found.append(result)
+        try:
+            for score in result.scores.values():
+                print(f"{corpus.name} {result.name}: {score}", flush=True)
+        except OSError as error:  # the reader has gone, say: what is kept in files goes on
+            if not is_kept:
+                raise
+            unread = error
     if options.record:
         record(options, about, corpus, config, facts, found)
+    if unread:
+        raise unread
 
 
 def recordable(options: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from annotated.decoding import (
     candidates,
     greedy,
     length_penalty,
-    pieces,
     translate,
 )
+from annotated.sentences import Seen, divide
 from annotated.tokenizer import BOS, EOS, PAD, Tokenizer
 from annotated.transformer import Transformer, TransformerConfig
 
@@ -408,25 +408,17 @@ def test_candidates_come_best_first_and_the_first_is_the_translation(model, toke
     assert [each[0][0] for each in found] == translate(model, tokenizer, lines)
 
 
-def test_pieces_are_cut_before_words_and_lose_nothing():
-    words = [1, 2, 2, 1, 2, 2, 2, 1, 2, 1, 2, 2, 2, 2, 2, 2, 2, 2]  # 1 begins a word
-    parts = pieces(words, 4, lambda i: i == 1)
-    assert sum(parts, []) == words and max(map(len, parts)) <= 4
-    assert parts[:3] == [[1, 2, 2], [1, 2, 2, 2], [1, 2, 1, 2]]  # not less than half
-    assert pieces([2] * 9, 4, lambda i: i == 1) == [[2] * 4, [2] * 4, [2]]
-    assert pieces([], 4, bool) == [] and pieces([5] * 4, 4, bool) == [[5] * 4]
-
-
-def test_a_long_sentence_is_translated_in_pieces(model, tokenizer):
-    words = ["der Hund schläft ."] * 40
-    whole = candidates(model, tokenizer, [" ".join(words)], 2, SearchConfig(2), longest=20)[0]
+def test_a_line_is_translated_in_parts(model, tokenizer):
+    """Its sentences, and pieces of one that is longer than what training saw."""
+    line, seen = "der Hund schläft . " * 3 + "Der Hund. " * 2, Seen(10, "de")
+    whole = candidates(model, tokenizer, [line], 2, SearchConfig(2), seen=seen)[0]
     assert len(whole) == 2 and "\n" not in whole[0][0]
-    ids = tokenizer.encode(" ".join(words))
-    parts = pieces(ids, 19, lambda i: tokenizer.pieces([i])[0].startswith(" "))
+    parts = divide(line, tokenizer, 10, "de")
     assert len(parts) > 3
     found = [beam_search(model, torch.tensor([[*part, EOS]]), SearchConfig(2))[0] for part in parts]
     text = " ".join(tokenizer.decode(each[0].ids) for each in found)
     assert whole[0] == (" ".join(text.split()), pytest.approx(sum(x[0].score for x in found)))
+    assert translate(model, tokenizer, [line], SearchConfig(2), seen=seen) == [whole[0][0]]
 
 
 def test_learned_positions_are_not_overrun(tokenizer):

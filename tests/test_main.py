@@ -7,6 +7,7 @@ import os
 import random
 import re
 import resource
+import select
 import shlex
 import shutil
 import signal
@@ -73,7 +74,17 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture
 def trained():
+    """A model that knows nothing, but has seen long sentences."""
     assert main(["train", *TINY.split()]) == 0
+    note(steps_in(Path(RUN))[-1], longest_source=256)
+
+
+def note(place, **facts):
+    """Change what is kept with a checkpoint; None takes it out."""
+    content = json.loads((place / "model.json").read_text("utf8"))
+    about = content["about"] | facts
+    content["about"] = {name: value for name, value in about.items() if value is not None}
+    (place / "model.json").write_text(json.dumps(content), "utf8")
 
 
 def piped(monkeypatch, data: bytes):
@@ -267,7 +278,7 @@ def test_learned_positions_train_and_translate(monkeypatch, capsys):
 def test_validation_is_greedy(monkeypatch):
     asked = []
 
-    def spy(model, tokenizer, sentences, config):
+    def spy(model, tokenizer, sentences, config, seen):
         asked.append(config.beam)
         return ["x"] * len(sentences)
 
@@ -558,14 +569,71 @@ def test_bytes_that_are_no_utf8_are_replaced_and_said_once(trained, monkeypatch,
     assert len(translated(monkeypatch, capsys, data[:8])[1]) == 1
 
 
-def test_a_line_that_is_too_long_is_translated_in_pieces_and_said(trained, monkeypatch, capsys):
+def about_of(folder=RUN):
+    return load_checkpoint(folder)[2]
+
+
+def test_a_run_notes_the_longest_source_that_it_sees(tmp_path):
+    assert main(["train", *TINY.split()]) == 0
     tokenizer = load_checkpoint(RUN)[1]
-    dogs = {n: " ".join(["dog"] * n) for n in (9, 255, 300)}
-    assert len(tokenizer.encode(dogs[9])) == 9  # a token each
-    text = f"the dog\n{dogs[255]}\n{dogs[300]}\n\nman"
-    lines, said = translated(monkeypatch, capsys, text.encode(), "--beam", "1", "--extra", "0")
-    assert len(lines) == 5 and lines[3] == ""
-    assert said == ["line 3 has 301 tokens, more than 256: translated in pieces"]
+    most = max(len(tokenizer.encode(source)) for source, _ in PAIRS[:200]) + 1
+    assert about_of()["longest_source"] == most
+    files = named(write_files(tmp_path, [("dog", "DOG")] * 30 + [("cat", "CAT")] * 30))
+    valid = named(write_files(tmp_path, PAIRS[:2], ("v.en", "v.de")), "--valid-")
+    words = ["train", *files, *valid, "--init", RUN, "--steps", "1"]
+    assert main([*words, "--out", "mine"]) == 0
+    assert about_of("mine")["longest_source"] == most  # what it began with has seen more
+
+
+def test_a_line_of_more_than_training_saw_is_translated_in_parts_and_said_once(
+    trained, monkeypatch, capsys
+):
+    most = 20
+    note(steps_in(Path(RUN))[-1], longest_source=most)
+    dogs = {n: " ".join(["dog"] * n) for n in (most - 1, most, 300)}
+    assert len(load_checkpoint(RUN)[1].encode(dogs[300])) == 300  # a token each
+    text = f"the dog.\n{dogs[most - 1]}\n{dogs[most]}\n\nman\n{dogs[300]}\nA dog. A cat."
+    words = ["--beam", "1", "--extra", "0"]
+    lines, said = translated(monkeypatch, capsys, text.encode(), *words)
+    assert len(lines) == 7 and lines[3] == ""
+    assert [line.split(" is")[0] for line in said] == ["line 3"] and f"{most} tokens" in said[0]
+    parts, _ = translated(monkeypatch, capsys, b"A dog.\nA cat.", *words)
+    assert lines[6] == " ".join(" ".join(parts).split())
+
+
+def test_a_model_that_does_not_say_what_it_saw_goes_by_its_limits(trained, monkeypatch, capsys):
+    place = steps_in(Path(RUN))[-1]
+    note(place, longest_source=None)
+    data = " ".join(["dog"] * 300).encode()
+    assert "256 tokens" in translated(monkeypatch, capsys, data)[1][0]
+    facts = json.loads((place / "run.json").read_text("utf8"))
+    facts["training"]["max_tokens"] = 40
+    (place / "run.json").write_text(json.dumps(facts), "utf8")
+    assert "40 tokens" in translated(monkeypatch, capsys, data)[1][0]
+    (place / "run.json").unlink()
+    assert "256 tokens" in translated(monkeypatch, capsys, data)[1][0]
+
+
+def test_the_language_of_the_source_tells_where_a_sentence_ends(trained, monkeypatch, capsys):
+    data = b"Am 3. Mai ."
+    assert len(translated(monkeypatch, capsys, data)[1]) == 1
+    place = steps_in(Path(RUN))[-1]
+    note(place, pair="de-en")
+    assert translated(monkeypatch, capsys, data)[1] == []
+
+
+def test_evaluate_divides_as_translate_does(trained, monkeypatch, tmp_path, capsys):
+    pairs = [("A dog. A cat sees a man. " + "dog " * 40, "X")]
+    files = named(write_files(tmp_path, pairs))
+    assert main(["evaluate", "--model", RUN, *files, "--output", "out"]) == 0
+    lines, _ = translated(monkeypatch, capsys, pairs[0][0].encode())
+    assert Path("out/test.hypotheses.txt").read_text("utf8").split("\n")[:-1] == lines
+
+
+def test_a_byte_order_mark_and_wide_spaces_change_nothing(trained, monkeypatch, capsys):
+    plain, _ = translated(monkeypatch, capsys, b"the dog\nthe cat")
+    wide = "\ufeffthe  dog \n\tthe\u00a0cat\r\n"
+    assert translated(monkeypatch, capsys, wide.encode())[0] == plain
 
 
 def test_learned_positions_have_their_own_length(monkeypatch, capsys):
@@ -575,7 +643,10 @@ def test_learned_positions_have_their_own_length(monkeypatch, capsys):
         b"dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog dog"
     )
     lines, said = translated(monkeypatch, capsys, 2 * text, model="mine")
-    assert len(lines) == 1 and "more than 40: translated in pieces" in said[0]
+    assert len(lines) == 1 and "translated in parts" in said[0]
+    place = steps_in(Path("mine"))[-1]
+    note(place, longest_source=80)
+    assert "or 40 tokens" in translated(monkeypatch, capsys, 2 * text, model="mine")[1][0]
     assert translated(monkeypatch, capsys, text, "--extra", "20", model="mine")[1] == []
     for extra in ("89", "90", "1000"):
         assert main(["translate", "--model", "mine", "--extra", extra]) == 2
@@ -685,6 +756,86 @@ def test_a_reader_that_goes_away_is_no_error(trained):
         capture_output=True,
     )
     assert done.returncode == 0 and done.stderr == b"" and done.stdout.count(b"\n") == 1
+
+
+def shell(line, **more):
+    """A line of bash, in which `annotated` is the command; what it said and how it ended."""
+    line = f'annotated() {{ {shlex.quote(sys.executable)} -m annotated "$@"; }}; {line}'
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], env=ENV, capture_output=True, **more
+    )
+
+
+def test_what_is_there_is_translated_before_the_rest_comes(trained):
+    command = [sys.executable, "-m", "annotated", "translate", "--model", RUN]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENV)
+    with subprocess.Popen(command, **pipes) as process:
+        for line in (b"the dog\n", b"the cat\nthe man sees the", b" dog\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            ready, _, _ = select.select([process.stdout], [], [], 60)
+            assert ready and process.stdout.readline().endswith(b"\n")
+        process.stdin.write(b"the end")
+        assert process.communicate(timeout=60)[0].count(b"\n") == 1
+
+
+def test_a_large_file_is_translated_many_lines_together():
+    data = io.BytesIO(b"the dog\n" * 1000 + b"end")
+    assert [len(x) for x in translating.lines_of(data, 512)] == [512, 488, 1]
+    assert [*translating.lines_of(io.BytesIO(b"\n\nx\n"), 2)] == [[b"", b""], [b"x"]]
+
+
+def test_a_line_may_be_longer_than_what_is_read_together(monkeypatch):
+    monkeypatch.setattr(translating, "READ", 3)
+    assert sum(translating.lines_of(io.BytesIO(b"abcdefgh\n\nij"), 9), []) == [
+        b"abcdefgh",
+        b"",
+        b"ij",
+    ]
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        (f"annotated translate --model {RUN} <&-", "standard input is closed"),
+        (f"annotated translate --model {RUN} </dev/null >&-", "standard output is closed"),
+        (f"annotated evaluate --model {RUN} >&-", "standard output is closed"),
+        (f"echo dog | annotated translate --model {RUN} >/dev/full", "No space left"),
+        ("annotated data toy >/dev/full", "No space left"),
+    ],
+)
+def test_a_closed_or_full_stream_is_one_sentence(trained, line, said):
+    done = shell(line)
+    assert done.returncode == 2 and done.stderr.count(b"\n") == 1, done.stderr
+    assert said in done.stderr.decode()
+
+
+@pytest.mark.parametrize("end", ["| true", ">&-", "2>&- | true", ">/dev/full"])
+def test_a_record_is_written_though_nobody_reads_the_scores(trained, tmp_path, end):
+    files = named(write_files(tmp_path, PAIRS[:40]))
+    assert main(["train", *files, *TINY.split(), "--out", "mine"]) == 0
+    done = shell(f"annotated evaluate --model mine --record r.json --output out {end}")
+    assert done.returncode == (2 if "full" in end else 0), done.stderr
+    record = json.loads(Path("r.json").read_text("utf8"))
+    assert set(record["scores"]) == {"validation"} and (tmp_path / "out").is_dir()
+
+
+@pytest.mark.parametrize("end", ["2>&1 | true", "2>&-"])
+def test_training_goes_on_though_nobody_reads_its_progress(tmp_path, end):
+    done = shell(f"annotated {shlex.join(file_words(tmp_path, 'mine', 6))} {end}")
+    assert done.returncode == 0 and done.stdout == b""
+    assert steps_in(Path("mine"))[-1].name == "step-00000006"
+
+
+def test_a_command_to_go_on_with_can_be_pasted(monkeypatch, capsys):
+    monkeypatch.setattr(commands, "fit", lambda trial: signal.SIGINT)
+    words = ["train", *TINY.split(), "--out", "my run", "--record", "it's.json"]
+    assert main(words) == 130
+    again = last_line(capsys).split("to go on: ")[1]
+    assert shlex.split(again) == [
+        "annotated",
+        *"train|--resume|my run|--record|it's.json".split("|"),
+    ]
 
 
 # A model's folder in which something is wrong
