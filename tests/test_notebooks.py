@@ -157,6 +157,31 @@ def test_directives_and_roles_become_markdown(made):
         assert expected in unicode(text), expected
 
 
+def test_a_chapter_that_was_not_executed_is_no_notebook(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(store, "executed", lambda notebook: None)
+    path, out = tmp_path / "chapter.md", tmp_path / "out"
+    path.write_text(CHAPTER, "utf8")
+    assert notebooks.main([str(path), "--out", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "chapter.md" in said and "make test" in said and said.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_number_that_no_cell_gives_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "executed", lambda notebook: notebook)
+    path = tmp_path / "chapter.md"
+    path.write_text(CHAPTER, "utf8")
+    with pytest.raises(chapters.ChapterError, match="share"):
+        notebooks.convert(path, REPOSITORY, "1.2.3", tmp_path / "none.bib")
+
+
+def test_a_page_without_code_needs_no_outputs(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "executed", lambda notebook: None)
+    path = tmp_path / "chapter.md"
+    path.write_text(CHAPTER.split("(label)=")[0], "utf8")
+    assert notebooks.convert(path, REPOSITORY, "1.2.3", tmp_path / "none.bib").cells
+
+
 def unicode(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 

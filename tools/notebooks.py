@@ -20,6 +20,7 @@ if str(ROOT) not in sys.path:  # run as a script, Python looks in tools/ only
     sys.path.insert(0, str(ROOT))
 
 from tools import chapters, store  # noqa: E402
+from tools.chapters import ChapterError  # noqa: E402
 from tools.page import colab_url  # noqa: E402
 
 FENCE = re.compile(r"^\s*(`{3,}|:{3,})\{([\w:.-]+)\}\s*(.*)$")
@@ -204,7 +205,7 @@ class Converter:
         if not key:
             key, form = text, ""
         if key not in self.values:
-            return f"`{key}`"
+            raise ChapterError(f"no executed cell gives the value {key!r}, which the prose shows.")
         return format_plain_text(self.values[key], form or "s")
 
     def link(self, match: re.Match[str]) -> str:
@@ -228,9 +229,19 @@ def first_cell(repository: str, version: str) -> NotebookNode:
 
 
 def convert(path: Path, repository: str, version: str, bibliography: Path) -> NotebookNode:
-    """The chapter as a notebook, with outputs where the cache has them."""
+    """The chapter as a notebook, with the outputs that the cache has.
+
+    Raises ChapterError where it was not executed, or shows a value that no cell has given.
+    """
     notebook = chapters.read(path)
-    executed = store.executed(notebook) or notebook
+    executed = store.executed(notebook)
+    if executed is None:
+        if any(cell.cell_type == "code" for cell in notebook.cells):
+            raise ChapterError(
+                f"{chapters.show(path)} as it is has not been executed: run make test, or make "
+                "book, and then make notebooks."
+            )
+        executed = notebook
     library = Library(bibliography)
     converter = Converter(glue_values(executed), library, repository)
     for cell in executed.cells:
@@ -284,11 +295,18 @@ def main(arguments: list[str] | None = None) -> int:
     from annotated import __version__
 
     repository = chapters.book_config()["repository"]["url"]
+    try:  # all, before any is written
+        made = {
+            path.stem: convert(path, repository, __version__, ROOT / "references.bib")
+            for path in options.chapters or chapters.paths()
+        }
+    except ChapterError as error:
+        print(error, file=sys.stderr)
+        return 1
     options.out.mkdir(parents=True, exist_ok=True)
-    for path in options.chapters or chapters.paths():
-        made = convert(path, repository, __version__, ROOT / "references.bib")
-        target = options.out / f"{path.stem}.ipynb"
-        nbformat.write(made, target)
+    for name, notebook in made.items():
+        target = options.out / f"{name}.ipynb"
+        nbformat.write(notebook, target)
         print(f"wrote {chapters.show(target)}")
     return 0
 
