@@ -18,6 +18,7 @@ from annotated.checkpoints import count_parameters
 from annotated.corpora import Corpus
 from annotated.decoding import SearchConfig
 from annotated.evaluation import Score
+from annotated.files import make, write
 from annotated.transformer import Transformer
 
 
@@ -127,5 +128,5 @@ def write_record(
         "scores": scores,
     }
     record |= more
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    make(path.parent)
+    write(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -8,6 +8,8 @@ from pathlib import Path
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
+from annotated.files import write
+
 PAD, BOS, EOS = 0, 1, 2  # the ids that no text is ever encoded to
 SPECIALS = ["<pad>", "<bos>", "<eos>"]
 SMALLEST = len(SPECIALS) + 256  # a vocabulary without any merge
@@ -130,9 +132,7 @@ class Tokenizer:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one JSON file, in the library's own format, whole or not at all."""
-        part = Path(f"{os.fspath(path)}.part")
-        part.write_text(self.bpe.to_str(pretty=True), encoding="utf-8")
-        part.replace(path)
+        write(path, self.bpe.to_str(pretty=True))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Tokenizer":
