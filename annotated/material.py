@@ -1,6 +1,7 @@
 """What a command works on, as its options say: device, corpus, vocabulary, pairs as ids."""
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
@@ -13,7 +14,8 @@ import torch
 from annotated import workers
 from annotated.batching import Encoded, encode_pairs, positions
 from annotated.corpora import Corpus, language, load, load_files, read_pairs
-from annotated.prepared import Prepared, fingerprint, prepare, read_state, sample
+from annotated.files import make, put
+from annotated.prepared import Prepared, State, fingerprint, prepare, read_state, sample
 from annotated.tokenizer import Tokenizer
 
 Pairs = list[tuple[str, str]]
@@ -153,15 +155,14 @@ def home(corpus: Corpus, vocab_size: int, lowercase: bool) -> Path:
 
 
 def vocabulary(corpus: Corpus, vocab_size: int, lowercase: bool) -> Tokenizer:
-    """A vocabulary learnt from the corpus; a shared one is learnt once and kept."""
+    """A vocabulary learnt from the corpus; that of a shared one is learnt once and kept."""
     if not is_shared(corpus):
         return learn_vocabulary(corpus, vocab_size, lowercase)
     file = home(corpus, vocab_size, lowercase) / "tokenizer.json"
-    if not file.exists() and workers.rank() == 0:
+    if not file.exists():
         tokenizer = learn_vocabulary(corpus, vocab_size, lowercase)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make(file.parent)
         tokenizer.save(file)
-    workers.wait()
     return Tokenizer.load(file)
 
 
@@ -174,11 +175,13 @@ def sides(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
 
 
 def training_pairs(
-    corpus: Corpus, tokenizer: Tokenizer, folder: Path, longest: int
+    corpus: Corpus, tokenizer: Tokenizer, folder: Path, longest: int, run: Path | None = None
 ) -> Sequence[Encoded]:
     """The training pairs as ids: in memory, or of a large corpus in files below `folder`.
 
     Pairs with a side of more than `longest` tokens are left out, and counted on standard error.
+    The first worker encodes. Where others do not see its `folder`, the files are copied into the
+    run's.
     """
     pairs = corpus.splits["train"]
     if isinstance(pairs, list):
@@ -186,13 +189,37 @@ def training_pairs(
         say_left_out(len(pairs) - len(encoded), len(pairs), longest)
         return encoded
     place = folder / f"pairs-{longest}"
-    if workers.rank() == 0 and not (is_shared(corpus) and is_prepared(place, tokenizer)):
-        say(f"encoding {corpus.name} into {place}; stopped, it goes on next time")
-        prepare(pairs, tokenizer, place, longest)
-    workers.wait()
+
+    def encode() -> State | None:
+        if not (is_shared(corpus) and is_prepared(place, tokenizer)):
+            say(f"encoding {corpus.name} into {place}; stopped, it goes on next time")
+            prepare(pairs, tokenizer, place, longest)
+        return read_state(place)
+
+    state = workers.first(encode)
+    if run and not all_see(place, state):
+        place = workers.first(lambda: copied(place, run / place.name))
+        if not all_see(place, state):
+            raise UserError(f"{place} is not seen by all machines: --out must be a shared folder")
     prepared = Prepared(place)
     say_left_out(prepared.state.left_out, prepared.state.read, longest)
     return prepared
+
+
+def all_see(place: Path, state: State | None) -> bool:
+    """Whether every worker finds the same pairs there."""
+    return not any(workers.agree(read_state(place) != state))
+
+
+def copied(place: Path, there: Path) -> Path:
+    """Prepared pairs in another place, where they are copied to unless they are there."""
+    if read_state(there) != read_state(place):
+        part = there.with_name(f".{there.name}.part")
+        for old in (part, there):
+            shutil.rmtree(old, ignore_errors=True)
+        shutil.copytree(place, part)
+        put(part, there)
+    return there
 
 
 def is_prepared(place: Path, tokenizer: Tokenizer) -> bool:

@@ -4,6 +4,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
@@ -85,6 +86,12 @@ class Tokenizer:
     def __init__(self, bpe: tokenizers.Tokenizer):
         bpe.encode_special_tokens = True  # "<pad>" in a text is five characters
         self.bpe = bpe
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy does not take "<pad>" for padding either: the library's own forgets that."""
+        self.__dict__.update(state)
+        if "bpe" in state:
+            self.bpe.encode_special_tokens = True
 
     def __len__(self) -> int:
         """V, the number of ids, special ones included."""
