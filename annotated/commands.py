@@ -50,8 +50,8 @@ from annotated.record import (
     commit,
     config_of,
     entry,
-    fingerprint,
     hardware,
+    held_out_sums,
     made_by,
     write_record,
 )
@@ -250,12 +250,6 @@ def is_free(folder: Path) -> bool:
     return folder.is_dir() and all(file.name.startswith(left) for file in folder.iterdir())
 
 
-def held_out_sums(corpus: Corpus) -> dict[str, Any]:
-    """What tells a corpus from another: the fingerprints of all parts that are lists."""
-    lists = {name: pairs for name, pairs in corpus.splits.items() if isinstance(pairs, list)}
-    return fingerprint(replace(corpus, splits=lists))["splits"]
-
-
 CHANGEABLE = ("steps", "minutes")  # when a run is taken up again
 
 
@@ -339,7 +333,7 @@ def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
 
     def validate(model: Transformer) -> dict[str, float]:
         outputs = translate(model, tokenizer, sources, SearchConfig(beam=1))  # greedy: for speed
-        score = bleu(outputs, references, bool(trial.about["lowercase"])).value
+        score = bleu(outputs, references, bool(trial.about["lowercase"]), trial.corpus.target).value
         return {"validation_loss": validation_loss(model, held_out), "validation_bleu": score}
 
     def save(run: Run) -> None:

@@ -16,6 +16,7 @@ from annotated.batching import Encoded, encode_pairs, positions
 from annotated.corpora import Corpus, language, load, load_files, read_pairs
 from annotated.files import make, put
 from annotated.prepared import Prepared, State, fingerprint, prepare, read_state, sample
+from annotated.record import held_out_sums
 from annotated.tokenizer import Tokenizer
 
 Pairs = list[tuple[str, str]]
@@ -98,19 +99,31 @@ def sets_asked(options: argparse.Namespace, about: dict[str, Any]) -> tuple[Corp
             raise UserError("--split goes with a corpus: of two files, all lines are scored")
         languages = language(files[0]), language(files[1])
         return Corpus("files", *languages, {"test": read_pairs(files[0], files[1])}), ["test"]
+    trained = about.get("data", "toy"), about.get("pair", "en-de")
     if options.data or options.pair:
-        trained = about.get("data", "toy"), about.get("pair", "en-de")
         corpus = load(options.data or trained[0], options.pair or trained[1])
     else:
         corpus = corpus_of(about)
     names = test_sets(corpus) or ["validation"]
-    if options.split == "all":
-        return corpus, names
-    split = options.split or names[0]
-    lists = [name for name, pairs in corpus.splits.items() if isinstance(pairs, list)]
-    if split not in lists:
-        raise UserError(f"{corpus.name} has no set {split!r}: it has {', '.join(lists)}, or all")
-    return corpus, [split]
+    if options.split != "all":
+        names = [options.split or names[0]]
+    sums = held_out_sums(corpus)
+    if not sums.keys() >= {*names}:
+        raise UserError(f"{corpus.name} has no set {names[0]!r}: it has {', '.join(sums)}, or all")
+    if trained == (corpus.name, f"{corpus.source}-{corpus.target}"):
+        refuse_changed(corpus.name, {name: sums[name] for name in names}, about.get("sums", {}))
+    return corpus, names
+
+
+def refuse_changed(corpus: str, sums: dict[str, Any], trained: dict[str, Any]) -> None:
+    """UserError where a set has other pairs than when a model was trained on the rest."""
+    for name in sums:
+        if name in trained and sums[name] != trained[name]:
+            raise UserError(
+                f"the {name} set of {corpus} has changed since the model was trained, which may "
+                "have seen some of it: bring the old text back, or score two other files with "
+                "--source and --target"
+            )
 
 
 def test_sets(corpus: Corpus) -> list[str]:

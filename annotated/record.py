@@ -7,7 +7,7 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,12 @@ def fingerprint(corpus: Corpus) -> dict[str, Any]:
             number += 1
         splits[name] = {"pairs": number, "sha256": digest.hexdigest()}
     return {"name": corpus.name, "pair": f"{corpus.source}-{corpus.target}", "splits": splits}
+
+
+def held_out_sums(corpus: Corpus) -> dict[str, Any]:
+    """What tells a corpus from another: the fingerprints of all parts that are lists."""
+    lists = {name: pairs for name, pairs in corpus.splits.items() if isinstance(pairs, list)}
+    return fingerprint(replace(corpus, splits=lists))["splits"]
 
 
 def entry(scores: Mapping[str, Score]) -> dict[str, Any]:

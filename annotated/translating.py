@@ -201,11 +201,10 @@ def results(
 
     lowercase: the model writes no capitals, so case does not count.
     """
-    language = corpus.target if len(corpus.target) == 2 else "en"  # of Moses's tokenizer
     for name in names:
         sources, references = sides(corpus.splits[name])
         outputs = translate(model, tokenizer, sources, search)
-        scores = all_scores(outputs, references, language, lowercase)
+        scores = all_scores(outputs, references, corpus.target, lowercase, corpus.name)
         yield Result(name, corpus.splits[name], outputs, scores)
 
 

@@ -526,9 +526,7 @@ def test_a_file_that_may_not_be_read_is_said(tokenizer, name):
             os.seteuid(user)
 
 
-def test_the_disk_has_each_file_before_the_name_and_that_after(
-    tmp_path, tokenizer, monkeypatch
-):
+def test_the_disk_has_each_file_before_the_name_and_that_after(tmp_path, tokenizer, monkeypatch):
     done, settle, replace = [], files.settle, Path.replace
     monkeypatch.setattr(files, "settle", lambda path: (done.append(path), settle(path)))
     monkeypatch.setattr(Path, "replace", lambda a, b: (done.append((a, b)), replace(a, b)))
