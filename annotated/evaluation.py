@@ -163,9 +163,9 @@ def all_scores(
     lowercase: bool = False,
     corpus: str = "",
 ) -> dict[str, Score]:
-    """The scores of a record: "bleu", "chrf", and what papers on the corpus give between them.
+    """The scores of a record: "bleu", the form that papers on the corpus give, and "chrf".
 
-    That is "moses_bleu" for multi30k and "paper_bleu" for wmt14. With `lowercase`, case does not
+    It is "moses_bleu" for multi30k and "paper_bleu" for wmt14. With `lowercase`, case does not
     count in any of them: for a model that writes no capitals.
     """
     scores = {"bleu": bleu(hypotheses, references, lowercase, language)}
