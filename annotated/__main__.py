@@ -220,7 +220,8 @@ def add_evaluate_command(verbs: Any) -> None:
         usage="annotated evaluate [--model FOLDER] [--split NAME] [options]",
         help="score a model on a test set",
         description="Translate a test set and print its scores, each with a signature that says "
-        "how it was counted: BLEU and chrF by sacreBLEU, and BLEU as papers on Multi30k count it.",
+        "how it was counted: BLEU and chrF by sacreBLEU, and for multi30k and wmt14 BLEU as "
+        "papers on them give it.",
     )
     add_model(command)
     command.add_argument(

@@ -2,7 +2,7 @@
 """Checkpoints: models on disk, and runs that can be taken up again (Section 5.2)."""
 
 import json
-import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from annotated.files import make, permit, put, write
 from annotated.tokenizer import Tokenizer
 from annotated.training import Run, Since, TrainingConfig
 from annotated.transformer import Transformer, TransformerConfig
@@ -36,12 +37,11 @@ def all_or_nothing(folder: Path) -> Iterator[Path]:
     part = folder.with_name(f".{folder.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        make(part)
         yield part
         for file in part.iterdir():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        part.rename(folder)
+            permit(file)
+        put(part, folder)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise CheckpointError(
@@ -58,7 +58,7 @@ def write_model(
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors")
     description = {"model": asdict(model.config), "about": about}
-    (folder / "model.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+    write(folder / "model.json", json.dumps(description, indent=1))
     tokenizer.save(folder / "tokenizer.json")
 
 
@@ -79,17 +79,25 @@ def save_checkpoint(
 
 def steps_in(folder: Path) -> list[Path]:
     """The checkpoints of a run's folder, the oldest first."""
+    found = folder.iterdir() if folder.is_dir() else []
     # eight digits and no more: not "step-00000040 copy"
-    return sorted(folder.glob("step-" + 8 * "[0-9]"))
+    return sorted(each for each in found if re.fullmatch("step-[0-9]{8}", each.name))
 
 
 def complete(folder: Path | str, names: list[str] = MODEL_FILES) -> Path:
-    """The newest checkpoint of a run's folder, or the folder itself; CheckpointError where none."""
+    """The newest checkpoint of a run's folder, or the folder itself.
+
+    Raises CheckpointError where it lacks one of these files or one may not be read.
+    """
     place = [Path(folder), *steps_in(Path(folder))][-1]
     for name in names:
-        if not (place / name).is_file():
+        try:
+            (place / name).open("rb").close()
+        except (FileNotFoundError, NotADirectoryError):
             kind = "run to go on with" if names == RUN_FILES else "model"
-            raise CheckpointError(f"{place} holds no {kind}: {name} is missing")
+            raise CheckpointError(f"{place} holds no {kind}: {name} is missing") from None
+        except OSError as error:  # safetensors would say that it is not there
+            raise CheckpointError(f"{place / name} cannot be read: {error.strerror}") from None
     return place
 
 
@@ -191,7 +199,7 @@ def save_run(folder: Path | str, run: Run, tokenizer: Tokenizer, about: dict[str
     with all_or_nothing(place) as part:
         write_model(part, run.model, tokenizer, about)
         save_file(optimizer_tensors(run), part / "optimizer.safetensors")
-        (part / "run.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        write(part / "run.json", json.dumps(facts, indent=1))
     for old in steps_in(Path(folder))[: -run.config.keep]:
         shutil.rmtree(old)
     return place

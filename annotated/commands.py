@@ -4,6 +4,7 @@ import argparse
 import shlex
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, count, islice
 from pathlib import Path
@@ -13,10 +14,18 @@ import torch
 
 from annotated import workers
 from annotated.batching import batches, sizes, stream
-from annotated.checkpoints import count_parameters, load_checkpoint, resume, save_run
+from annotated.checkpoints import (
+    RUN_FILES,
+    complete,
+    count_parameters,
+    load_checkpoint,
+    resume,
+    save_run,
+)
 from annotated.corpora import Corpus
 from annotated.decoding import SearchConfig, translate
 from annotated.evaluation import bleu
+from annotated.files import LOCK, Busy, alone
 from annotated.live import Log, Terminal
 from annotated.material import (
     UserError,
@@ -42,8 +51,8 @@ from annotated.record import (
     commit,
     config_of,
     entry,
-    fingerprint,
     hardware,
+    held_out_sums,
     made_by,
     write_record,
 )
@@ -125,8 +134,9 @@ def run_train(options: argparse.Namespace) -> int:
     """annotated train; the exit status is that of the signal that stopped it, else 0."""
     at_commit = commit()
     device = workers.join(device_of(options))
-    try:
-        trial = take_up(options, device) if options.resume else begin(options, device)
+    with ExitStack() as held:  # the run's folder, by the first worker
+        held.callback(workers.leave)
+        trial = (take_up if options.resume else begin)(options, device, held)
         note(trial.about, "commits", at_commit)
         note(trial.about, "hardware", hardware())
         size = count_parameters(trial.run.model)
@@ -143,8 +153,6 @@ def run_train(options: argparse.Namespace) -> int:
         use = shlex.join(["annotated", "translate", "--model", str(trial.folder)])
         say(f"done: the model is in {trial.folder}; {use}")
         return 0
-    finally:
-        workers.leave()
 
 
 def note(about: dict[str, Any], name: str, value: str) -> None:
@@ -153,13 +161,13 @@ def note(about: dict[str, Any], name: str, value: str) -> None:
         known.append(value)
 
 
-def begin(options: argparse.Namespace, device: torch.device) -> Trial:
-    """A new run, as the options say."""
+def begin(options: argparse.Namespace, device: torch.device, held: ExitStack) -> Trial:
+    """A new run, as the options say; its folder is held."""
     model_config, config = configure(options)
-    begun = initial(options) if options.init else None
+    begun = workers.first(lambda: initial(options)) if options.init else None
     check(begun[0].config if begun else model_config, config)
-    corpus = corpus_asked(options)
-    folder = new_folder(options, corpus)
+    corpus = workers.first(lambda: corpus_asked(options))
+    folder = workers.first(lambda: new_folder(options, corpus, held))
     about = {
         "data": corpus.name,
         "pair": f"{corpus.source}-{corpus.target}",
@@ -169,7 +177,6 @@ def begin(options: argparse.Namespace, device: torch.device) -> Trial:
         "lowercase": bool(options.lowercase),
         "words": options.words,
     }
-    workers.wait()  # until all have found the same folder to be free
     if device.type == "cpu" and config.precision == "fp32":
         say(f"float32 products: {choose_products()}, by a measurement")
     torch.manual_seed(config.seed)
@@ -178,7 +185,8 @@ def begin(options: argparse.Namespace, device: torch.device) -> Trial:
         about |= {name: before[name] for name in ("vocab_size", "lowercase") if name in before}
         about["init"] = before
     else:
-        tokenizer = vocabulary(corpus, model_config.vocab_size, bool(options.lowercase))
+        kind = model_config.vocab_size, bool(options.lowercase)
+        tokenizer = workers.first(lambda: vocabulary(corpus, *kind))
         model = Transformer(replace(model_config, vocab_size=len(tokenizer)))
     return Trial(Run(model.to(device), config), corpus, tokenizer, folder, about)
 
@@ -215,36 +223,41 @@ def check(model: TransformerConfig, training: TrainingConfig) -> None:
     Transformer(replace(model, vocab_size=1, layers=1))  # its parts know what they cannot be
 
 
-def new_folder(options: argparse.Namespace, corpus: Corpus) -> Path:
-    """Where a run goes: never over an earlier one."""
+def new_folder(options: argparse.Namespace, corpus: Corpus, held: ExitStack) -> Path:
+    """Where a run goes, held: never over an earlier one, nor over one that begins now."""
     if options.out:
-        if not is_free(options.out):
+        if not take(options.out, held):
             raise UserError(f"--out {options.out} exists already: name a new one, or --resume it")
         return options.out
     name = f"{corpus.name}-{corpus.source}-{corpus.target}"
     folders = (RUNS / x for x in chain([name], (f"{name}-{i}" for i in count(2))))
-    return next(folder for folder in folders if not folder.exists())
+    return next(folder for folder in folders if take(folder, held))
+
+
+def take(folder: Path, held: ExitStack) -> bool:
+    """Hold a free folder; whether it was one. A process that ends, or is killed, holds nothing."""
+    if not is_free(folder):
+        return False
+    try:
+        held.enter_context(alone(folder))
+    except Busy:
+        return False
+    return is_free(folder)  # still: nobody else can write there
 
 
 def is_free(folder: Path) -> bool:
     """Whether there is nothing, or what a run leaves that ended before its first checkpoint."""
     if not folder.exists():
         return True
-    left = ("log.jsonl", "pairs-", ".step-")
+    left = ("log.jsonl", "pairs-", ".step-", ".log.jsonl", ".pairs-", LOCK)
     return folder.is_dir() and all(file.name.startswith(left) for file in folder.iterdir())
-
-
-def held_out_sums(corpus: Corpus) -> dict[str, Any]:
-    """What tells a corpus from another: the fingerprints of all parts that are lists."""
-    lists = {name: pairs for name, pairs in corpus.splits.items() if isinstance(pairs, list)}
-    return fingerprint(replace(corpus, splits=lists))["splits"]
 
 
 CHANGEABLE = ("steps", "minutes")  # when a run is taken up again
 
 
-def take_up(options: argparse.Namespace, device: torch.device) -> Trial:
-    """The run that --resume names, to go on for as long as it was told or the options say."""
+def take_up(options: argparse.Namespace, device: torch.device, held: ExitStack) -> Trial:
+    """The run that --resume names, held, to go on for as long as it was told or options say."""
     folder = options.resume
     refuse_changes(options)
     if (folder / "run.json").exists():
@@ -252,6 +265,8 @@ def take_up(options: argparse.Namespace, device: torch.device) -> Trial:
             f"{folder} is one checkpoint: give --resume the run's folder, {folder.parent}, and it "
             "goes on from the newest in it"
         )
+    complete(folder, RUN_FILES)  # or there is no folder to hold
+    workers.first(lambda: held.enter_context(alone(folder)))
     run, tokenizer, about = resume(folder, device)
     run.config = override(run.config, options)
     if run.is_over() and not options.record:
@@ -259,7 +274,7 @@ def take_up(options: argparse.Namespace, device: torch.device) -> Trial:
             f"{folder} is done, with {run.step:,} steps in {run.seconds / 60:.1f} minutes: give it "
             "more with --steps or --minutes"
         )
-    corpus = corpus_of(about)
+    corpus = workers.first(lambda: corpus_of(about))
     if held_out_sums(corpus) != about.get("sums"):
         raise UserError(f"{folder} was trained on other data than {corpus.name} has now")
     for name in CHANGEABLE:
@@ -291,7 +306,7 @@ def fit(trial: Trial) -> int:
             lead(trial, shares, stop)
         else:
             train(run, shares, stop=stop)
-        stopped = any(workers.agree(stop(), device=run.device))
+        stopped = any(workers.agree(stop()))
     return (stop.signal or signal.SIGTERM) if stopped and not run.is_over() else 0
 
 
@@ -301,7 +316,7 @@ def shares_of(trial: Trial) -> Iterator[Any]:
     folder = trial.folder
     if is_shared(corpus) and "init" not in about:  # else the vocabulary is another one
         folder = home(corpus, about["vocab_size"], about["lowercase"])
-    pairs = training_pairs(corpus, trial.tokenizer, folder, config.longest())
+    pairs = training_pairs(corpus, trial.tokenizer, folder, config.longest(), trial.folder)
     before = about.get("init", {}).get("longest_source", 0)
     about.setdefault("longest_source", max(before, 1 + int(sizes(pairs)[:, 0].max())))
     return stream(
@@ -325,7 +340,7 @@ def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
     def validate(model: Transformer) -> dict[str, float]:
         search = SearchConfig(beam=1)  # greedy: for speed
         outputs = translate(model, tokenizer, sources, search, seen=Seen.by(trial.about))
-        score = bleu(outputs, references, bool(trial.about["lowercase"])).value
+        score = bleu(outputs, references, bool(trial.about["lowercase"]), trial.corpus.target).value
         return {"validation_loss": validation_loss(model, held_out), "validation_bleu": score}
 
     def save(run: Run) -> None:

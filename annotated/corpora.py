@@ -19,6 +19,7 @@ from typing import Any
 import pooch
 
 from annotated import toy
+from annotated.files import make, permit, put
 
 Splits = dict[str, Any]  # the name of a split: its (source, target) sentences, a list or PairFiles
 
@@ -41,13 +42,17 @@ class Corpus:
     splits: Splits
 
 
+def forbidden(path: Path) -> CorpusError:
+    """The error of a file that is there and not for us."""
+    return CorpusError(f"{path} cannot be read: permission denied; ask its owner for it")
+
+
 def stream_lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 text file, gzipped where its name ends in .gz, white space stripped.
 
     Only "\n" ends a line: `str.splitlines` would also split at U+0085, U+2028 and others, on one
-    side only, and move every later sentence away from its translation. A byte
-    order mark is no text.
-    Raises CorpusError where the file is missing, damaged or not UTF-8.
+    side only, and move every later sentence away from its translation. A byte order mark is no
+    text. Raises CorpusError where the file is missing, not ours to read, damaged or not UTF-8.
     """
     number = 0
     try:
@@ -59,6 +64,8 @@ def stream_lines(path: Path) -> Iterator[str]:
         raise CorpusError(f"{path} is missing: put the file there") from None
     except UnicodeDecodeError:
         raise CorpusError(f"{path} is not UTF-8 in line {number}: convert it to UTF-8") from None
+    except PermissionError:
+        raise forbidden(path) from None
     except (OSError, EOFError, zlib.error) as error:
         raise CorpusError(f"{path} cannot be read ({error}): replace it by a whole copy") from None
 
@@ -116,13 +123,15 @@ def named(sums: str) -> dict[str, str | None]:
 def is_whole(path: Path, sha256: str | None, unzip: bool = False) -> bool:
     """Whether the file is there and what it holds, or what it unzips to, has that SHA-256.
 
-    Where that is not known (None), any file will do.
+    Where that is not known (None), any file will do. Raises CorpusError where it may not be read.
     """
     if sha256 is None or not path.is_file():
         return path.is_file()
     try:
         with gzip.open(path) if unzip else open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256  # type: ignore
+    except PermissionError:
+        raise forbidden(path) from None
     except (OSError, EOFError, zlib.error):
         return False
 
@@ -171,9 +180,10 @@ def download(remote: Remote, name: str) -> None:
     cache, agent = remote.cache, {"User-Agent": "annotated"}  # some refuse a library's name
     bar = pooch.HTTPDownloader(progressbar=True, timeout=30, headers=agent)
     try:
-        (cache / name).unlink(missing_ok=True)  # whatever is there failed its check
+        make((cache / name).parent)
         store = pooch.create(cache, remote.url, registry=dict(remote.files), retry_if_failed=2)
-        store.fetch(name, downloader=bar)
+        store.fetch(name, downloader=bar)  # unless another process has been faster
+        permit(cache / name)
     except (OSError, ValueError) as error:
         raise CorpusError(
             f"{remote.url}{name} could not be downloaded to {cache} ({reason(error)}): try again "
@@ -332,14 +342,14 @@ def unpack(remote: Remote, archive: str, sides: list[str]) -> tuple[Path, Path]:
         return source, target
     [path] = fetch(remote, [archive])
     print(f"Unpacking {path} into {remote.cache}.", file=sys.stderr)
-    remote.cache.mkdir(parents=True, exist_ok=True)
+    make(remote.cache)
     with tempfile.TemporaryDirectory(dir=remote.cache) as folder:  # is gone if anything fails
         parts = extract(path, sides, Path(folder))
         for _ in stream_pairs(*parts):
             pass  # CorpusError where the sides differ in length or are not UTF-8
         for part, side in zip(parts, (source, target), strict=True):
-            side.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(side)
+            make(side.parent)
+            put(part, side)
     return source, target
 
 

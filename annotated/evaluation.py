@@ -51,12 +51,31 @@ def counted(
     return Score(score.score, str(metric.get_signature()), name, words)
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> Score:
+RULES = {  # of sacreBLEU, for languages whose words 13a does not find
+    **dict.fromkeys(("zh", "zho", "cmn"), "zh"),
+    **dict.fromkeys(("ja", "jpn"), "ja-mecab"),
+    **dict.fromkeys(("ko", "kor"), "ko-mecab"),
+    **dict.fromkeys(("th", "tha", "lo", "lao", "km", "khm", "my", "mya"), "char"),
+}
+
+
+def bleu(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    lowercase: bool = False,
+    language: str = "de",
+) -> Score:
     """Corpus BLEU by sacreBLEU: text as it is read, one reference a sentence (Post, 2018).
 
+    language: a code, perhaps with a region, "zh-TW"; it decides by which rules words are cut.
     Raises ValueError where there is nothing to score or the two are not of one length.
     """
-    return counted(sacrebleu.BLEU(lowercase=lowercase), "BLEU", hypotheses, references)
+    rules = RULES.get(re.split("[-_]", language.lower())[0], "13a")
+    try:
+        metric = sacrebleu.BLEU(lowercase=lowercase, tokenize=rules)
+    except RuntimeError:  # they need a package that is not here
+        metric = sacrebleu.BLEU(lowercase=lowercase, tokenize="char")
+    return counted(metric, "BLEU", hypotheses, references)
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> Score:
@@ -122,13 +141,19 @@ def moses_bleu(hypotheses: Sequence[str], references: Sequence[str], language: s
     return tokenized_bleu(hypotheses, references, cut, f"norm+moses-{language}", lowercase=True)
 
 
-def paper_bleu(hypotheses: Sequence[str], references: Sequence[str], language: str = "de") -> Score:
+def paper_bleu(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    language: str = "de",
+    lowercase: bool = False,
+) -> Score:
     """BLEU as the paper's authors counted it: plain quotes, cut by Moses, compounds split."""
 
     def cut(text: str) -> str:
         return split_compounds(moses_tokenize(plain_quotes(text), language))
 
-    return tokenized_bleu(hypotheses, references, cut, f"quotes+moses-{language}+compounds")
+    name = f"quotes+moses-{language}+compounds"
+    return tokenized_bleu(hypotheses, references, cut, name, lowercase)
 
 
 def all_scores(
@@ -136,16 +161,19 @@ def all_scores(
     references: Sequence[str],
     language: str = "de",
     lowercase: bool = False,
+    corpus: str = "",
 ) -> dict[str, Score]:
-    """The three scores of a record: "bleu", "moses_bleu" (by language) and "chrf".
+    """The scores of a record: "bleu", the form that papers on the corpus give, and "chrf".
 
-    With `lowercase`, case does not count in any of them: for a model that writes no capitals.
+    It is "moses_bleu" for multi30k and "paper_bleu" for wmt14. With `lowercase`, case does not
+    count in any of them: for a model that writes no capitals.
     """
-    return {
-        "bleu": bleu(hypotheses, references, lowercase),
-        "moses_bleu": moses_bleu(hypotheses, references, language),
-        "chrf": chrf(hypotheses, references, lowercase),
-    }
+    scores = {"bleu": bleu(hypotheses, references, lowercase, language)}
+    if corpus == "multi30k":
+        scores["moses_bleu"] = moses_bleu(hypotheses, references, language)
+    if corpus == "wmt14":
+        scores["paper_bleu"] = paper_bleu(hypotheses, references, language, lowercase)
+    return scores | {"chrf": chrf(hypotheses, references, lowercase)}
 
 
 def add(total: dict[str, Tensor], state: dict[str, Tensor]) -> None:

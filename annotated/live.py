@@ -19,6 +19,7 @@ from typing import Any, Self, TextIO
 from tqdm import tqdm
 
 from annotated import pictures
+from annotated.files import make, write
 
 Row = Mapping[str, float]
 CURVES = {  # key in a row -> its name and how its values are written; drawn in this order
@@ -59,10 +60,8 @@ class Log:
         self.path = Path(path)
         if rows is None:
             rows = read_log(self.path) if self.path.exists() else []
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_name(self.path.name + ".new")
-        fresh.write_text("".join(json.dumps(dict(row)) + "\n" for row in rows), encoding="utf-8")
-        os.replace(fresh, self.path)
+        make(self.path.parent)
+        write(self.path, "".join(json.dumps(dict(row)) + "\n" for row in rows))
 
     def __call__(self, row: Row) -> None:
         """Append the row, if it is one of the log."""

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,9 @@ import torch
 from annotated import workers
 from annotated.batching import Encoded, encode_pairs, positions
 from annotated.corpora import Corpus, language, load, load_files, read_pairs
-from annotated.prepared import Prepared, fingerprint, prepare, read_state, sample
+from annotated.files import make, put
+from annotated.prepared import Prepared, State, fingerprint, prepare, read_state, sample
+from annotated.record import held_out_sums
 from annotated.tokenizer import Tokenizer, spaced
 
 Pairs = list[tuple[str, str]]
@@ -108,19 +111,31 @@ def sets_asked(options: argparse.Namespace, about: dict[str, Any]) -> tuple[Corp
             raise UserError("--split goes with a corpus: of two files, all lines are scored")
         languages = language(files[0]), language(files[1])
         return Corpus("files", *languages, {"test": read_pairs(files[0], files[1])}), ["test"]
+    trained = about.get("data", "toy"), about.get("pair", "en-de")
     if options.data or options.pair:
-        trained = about.get("data", "toy"), about.get("pair", "en-de")
         corpus = load(options.data or trained[0], options.pair or trained[1])
     else:
         corpus = corpus_of(about)
     names = test_sets(corpus) or ["validation"]
-    if options.split == "all":
-        return corpus, names
-    split = options.split or names[0]
-    lists = [name for name, pairs in corpus.splits.items() if isinstance(pairs, list)]
-    if split not in lists:
-        raise UserError(f"{corpus.name} has no set {split!r}: it has {', '.join(lists)}, or all")
-    return corpus, [split]
+    if options.split != "all":
+        names = [options.split or names[0]]
+    sums = held_out_sums(corpus)
+    if not sums.keys() >= {*names}:
+        raise UserError(f"{corpus.name} has no set {names[0]!r}: it has {', '.join(sums)}, or all")
+    if trained == (corpus.name, f"{corpus.source}-{corpus.target}"):
+        refuse_changed(corpus.name, {name: sums[name] for name in names}, about.get("sums", {}))
+    return corpus, names
+
+
+def refuse_changed(corpus: str, sums: dict[str, Any], trained: dict[str, Any]) -> None:
+    """UserError where a set has other pairs than when a model was trained on the rest."""
+    for name in sums:
+        if name in trained and sums[name] != trained[name]:
+            raise UserError(
+                f"the {name} set of {corpus} has changed since the model was trained, which may "
+                "have seen some of it: bring the old text back, or score two other files with "
+                "--source and --target"
+            )
 
 
 def test_sets(corpus: Corpus) -> list[str]:
@@ -165,15 +180,14 @@ def home(corpus: Corpus, vocab_size: int, lowercase: bool) -> Path:
 
 
 def vocabulary(corpus: Corpus, vocab_size: int, lowercase: bool) -> Tokenizer:
-    """A vocabulary learnt from the corpus; a shared one is learnt once and kept."""
+    """A vocabulary learnt from the corpus; that of a shared one is learnt once and kept."""
     if not is_shared(corpus):
         return learn_vocabulary(corpus, vocab_size, lowercase)
     file = home(corpus, vocab_size, lowercase) / "tokenizer.json"
-    if not file.exists() and workers.rank() == 0:
+    if not file.exists():
         tokenizer = learn_vocabulary(corpus, vocab_size, lowercase)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make(file.parent)
         tokenizer.save(file)
-    workers.wait()
     return Tokenizer.load(file)
 
 
@@ -186,11 +200,13 @@ def sides(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
 
 
 def training_pairs(
-    corpus: Corpus, tokenizer: Tokenizer, folder: Path, longest: int
+    corpus: Corpus, tokenizer: Tokenizer, folder: Path, longest: int, run: Path | None = None
 ) -> Sequence[Encoded]:
     """The training pairs as ids: in memory, or of a large corpus in files below `folder`.
 
     Pairs with a side of more than `longest` tokens are left out, and counted on standard error.
+    The first worker encodes. Where others do not see its `folder`, the files are copied into the
+    run's.
     """
     pairs = corpus.splits["train"]
     if isinstance(pairs, list):
@@ -198,13 +214,37 @@ def training_pairs(
         say_left_out(len(pairs) - len(encoded), len(pairs), longest)
         return encoded
     place = folder / f"pairs-{longest}"
-    if workers.rank() == 0 and not (is_shared(corpus) and is_prepared(place, tokenizer)):
-        say(f"encoding {corpus.name} into {place}; stopped, it goes on next time")
-        prepare(pairs, tokenizer, place, longest)
-    workers.wait()
+
+    def encode() -> State | None:
+        if not (is_shared(corpus) and is_prepared(place, tokenizer)):
+            say(f"encoding {corpus.name} into {place}; stopped, it goes on next time")
+            prepare(pairs, tokenizer, place, longest)
+        return read_state(place)
+
+    state = workers.first(encode)
+    if run and not all_see(place, state):
+        place = workers.first(lambda: copied(place, run / place.name))
+        if not all_see(place, state):
+            raise UserError(f"{place} is not seen by all machines: --out must be a shared folder")
     prepared = Prepared(place)
     say_left_out(prepared.state.left_out, prepared.state.read, longest)
     return prepared
+
+
+def all_see(place: Path, state: State | None) -> bool:
+    """Whether every worker finds the same pairs there."""
+    return not any(workers.agree(read_state(place) != state))
+
+
+def copied(place: Path, there: Path) -> Path:
+    """Prepared pairs in another place, where they are copied to unless they are there."""
+    if read_state(there) != read_state(place):
+        part = there.with_name(f".{there.name}.part")
+        for old in (part, there):
+            shutil.rmtree(old, ignore_errors=True)
+        shutil.copytree(place, part)
+        put(part, there)
+    return there
 
 
 def is_prepared(place: Path, tokenizer: Tokenizer) -> bool:

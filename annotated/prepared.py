@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from operator import index as as_int
@@ -19,12 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from annotated.batching import Encoded, positions
+from annotated.files import alone, write
 from annotated.tokenizer import Tokenizer, checked, spaced
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 TOKENS, SIZES, RECORD = "tokens.bin", "sizes.bin", "prepared.json"
 
@@ -83,19 +78,9 @@ def read_state(folder: Path) -> State | None:
     return state
 
 
-def settle(file: IO[Any]) -> None:
-    """Do not go on before the disk has what was written."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
 def write_state(folder: Path, state: State) -> None:
     """Put a new record in place of the old one, whole or not at all."""
-    part = folder / f"{RECORD}.part"
-    with open(part, "w", encoding="utf-8") as file:
-        json.dump(asdict(state), file, indent=1)
-        settle(file)
-    part.replace(folder / RECORD)
+    write(folder / RECORD, json.dumps(asdict(state), indent=1))
 
 
 def cut_back(folder: Path, state: State) -> None:
@@ -107,22 +92,6 @@ def cut_back(folder: Path, state: State) -> None:
             raise damaged(folder)
         if found > length:
             os.truncate(path, length)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep every other process from preparing into the folder; PreparedError where one does."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise PreparedError(f"{folder} is being prepared by another process: let it end") from None
-    finally:
-        os.close(handle)
 
 
 def encode_chunk(
@@ -144,7 +113,8 @@ def append(files: Sequence[IO[bytes]], encoded: Sequence[Encoded], dtype: str) -
     sizes = np.array([(len(source), len(target)) for source, target in encoded], "<i4")
     for file, array in zip(files, (tokens, sizes), strict=True):
         file.write(array.tobytes())
-        settle(file)
+        file.flush()
+        os.fsync(file.fileno())
     return tokens.size
 
 
@@ -198,10 +168,9 @@ def prepare(
     byte. In memory there is one chunk at a time. Progress goes to standard error; `total`, where
     known, is the number of pairs.
     Raises PreparedError where the folder belongs to another corpus, vocabulary or max_tokens,
-    where it is damaged or in use, and where the disk is full.
+    where it is damaged, and where the disk is full; files.Busy where another process prepares it.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     with alone(folder), tqdm(total=total, unit=" pairs", unit_scale=True, disable=None) as bar:
         state = begin(folder, tokenizer, max_tokens)
         cut_back(folder, state)

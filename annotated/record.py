@@ -7,7 +7,7 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from annotated.checkpoints import count_parameters
 from annotated.corpora import Corpus
 from annotated.decoding import SearchConfig
 from annotated.evaluation import Score
+from annotated.files import make, write
 from annotated.transformer import Transformer
 
 
@@ -64,6 +65,12 @@ def fingerprint(corpus: Corpus) -> dict[str, Any]:
             number += 1
         splits[name] = {"pairs": number, "sha256": digest.hexdigest()}
     return {"name": corpus.name, "pair": f"{corpus.source}-{corpus.target}", "splits": splits}
+
+
+def held_out_sums(corpus: Corpus) -> dict[str, Any]:
+    """What tells a corpus from another: the fingerprints of all parts that are lists."""
+    lists = {name: pairs for name, pairs in corpus.splits.items() if isinstance(pairs, list)}
+    return fingerprint(replace(corpus, splits=lists))["splits"]
 
 
 def entry(scores: Mapping[str, Score]) -> dict[str, Any]:
@@ -127,5 +134,5 @@ def write_record(
         "scores": scores,
     }
     record |= more
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    make(path.parent)
+    write(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")

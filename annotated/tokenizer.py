@@ -4,9 +4,12 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+from annotated.files import write
 
 PAD, BOS, EOS = 0, 1, 2  # the ids that no text is ever encoded to
 SPECIALS = ["<pad>", "<bos>", "<eos>"]
@@ -89,6 +92,12 @@ class Tokenizer:
         bpe.encode_special_tokens = True  # "<pad>" in a text is five characters
         self.bpe = bpe
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy does not take "<pad>" for padding either: the library's own forgets that."""
+        self.__dict__.update(state)
+        if "bpe" in state:
+            self.bpe.encode_special_tokens = True
+
     def __len__(self) -> int:
         """V, the number of ids, special ones included."""
         return self.bpe.get_vocab_size()
@@ -135,9 +144,7 @@ class Tokenizer:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one JSON file, in the library's own format, whole or not at all."""
-        part = Path(f"{os.fspath(path)}.part")
-        part.write_text(self.bpe.to_str(pretty=True), encoding="utf-8")
-        part.replace(path)
+        write(path, self.bpe.to_str(pretty=True))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Tokenizer":

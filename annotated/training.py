@@ -214,13 +214,13 @@ def train(
     when the loop is stopped; `show` gets a row after every step.
     """
     config, clock = run.config, Clock()
-    if any(workers.agree(run.is_over(), device=run.device)):  # a finished run takes no step
+    if any(workers.agree(run.is_over())):  # a finished run takes no step
         return run.log
     for share in shares:
         loss, seconds = run.update(share), clock.lap()
         run.seconds += seconds
         run.since.add(loss, share.tokens, seconds)
-        done, stopped = workers.agree(run.is_over(), stop(), device=run.device)
+        done, stopped = workers.agree(run.is_over(), stop())
         look = done or run.step % config.validate_every == 0
         row = {"step": run.step, "seconds": run.seconds, "loss": loss}
         if look or run.step % config.log_every == 0:

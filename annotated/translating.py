@@ -18,6 +18,7 @@ from annotated.checkpoints import complete, load_checkpoint, readable, save_chec
 from annotated.corpora import Corpus
 from annotated.decoding import SearchConfig, candidates, longest_source, translate
 from annotated.evaluation import Score, all_scores, average
+from annotated.files import write as write_file
 from annotated.inference import prepare, quantize, threads_for
 from annotated.material import UserError, device_of, override, say, sets_asked, sides
 from annotated.record import all_of, commit, config_of, entry, made_by, write_record
@@ -48,7 +49,7 @@ def run_average(options: argparse.Namespace) -> None:
     about["averaged"] = [int(place.name.removeprefix("step-")) for place in places]
     about["averaging"] = options.words
     save_checkpoint(options.out, model, tokenizer, about)
-    (options.out / "run.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    write_file(options.out / "run.json", json.dumps(facts, indent=1))
     steps = f"steps {about['averaged'][0]:,} to {about['averaged'][-1]:,}"
     say(f"the mean of {len(places)} checkpoints, {steps}, is in {options.out}")
 
@@ -231,7 +232,7 @@ class Result:
         """Write the translations and what they were compared with, a line for each."""
         for name, lines in (("hypotheses", self.outputs), ("references", sides(self.pairs)[1])):
             text = "".join(line + "\n" for line in lines)
-            (folder / f"{self.name}.{name}.txt").write_text(text, encoding="utf-8")
+            write_file(folder / f"{self.name}.{name}.txt", text)
 
 
 def results(
@@ -247,11 +248,10 @@ def results(
 
     lowercase: the model writes no capitals, so case does not count.
     """
-    language = corpus.target if len(corpus.target) == 2 else "en"  # of Moses's tokenizer
     for name in names:
         sources, references = sides(corpus.splits[name])
         outputs = translate(model, tokenizer, sources, search, seen=seen)
-        scores = all_scores(outputs, references, language, lowercase)
+        scores = all_scores(outputs, references, corpus.target, lowercase, corpus.name)
         yield Result(name, corpus.splits[name], outputs, scores)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from annotated.files import write
 from annotated.tokenizer import SPECIALS, Tokenizer, TokenizerError, checked
 
 FIRST = [*SPECIALS, "<unk>"]  # the words with the first ids
@@ -118,9 +119,7 @@ class WordTokenizer(Tokenizer):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one JSON file, whole or not at all: the words, and the name of what splits."""
         content = {"kind": KIND, "split": name_of(self.split), "words": self.words[len(FIRST) :]}
-        part = Path(f"{os.fspath(path)}.part")
-        part.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-        part.replace(path)
+        write(path, json.dumps(content, ensure_ascii=False, indent=1))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], split: Split | None = None) -> "WordTokenizer":

@@ -2,11 +2,15 @@
 """The workers of a run: processes that torchrun starts, each with a part of every step."""
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 PATIENCE = timedelta(hours=3)  # while the first worker encodes a large corpus, others wait
 
@@ -62,9 +66,29 @@ def total(value: Tensor) -> Tensor:
     return value
 
 
-def agree(*flags: bool, device: torch.device | str = "cpu") -> list[bool]:
+def agree(*flags: bool) -> list[bool]:
     """For each flag whether any worker raised it, so that all do the same."""
+    if count() == 1:
+        return [*flags]
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     raised = torch.tensor(flags, dtype=torch.int32, device=device)
-    if count() > 1:
-        dist.all_reduce(raised, dist.ReduceOp.MAX)
+    dist.all_reduce(raised, dist.ReduceOp.MAX)
     return [bool(flag) for flag in raised.tolist()]
+
+
+def first(work: Callable[[], T]) -> T:
+    """What `work` returns on the first worker, for all of them: the others wait for a copy.
+
+    Where it raises, the first worker does, and the others exit with status 2 and no word.
+    """
+    if count() == 1:
+        return work()
+    box: list[Any] = [None]
+    try:
+        if rank() == 0:
+            box = [(work(),)]
+    finally:
+        dist.broadcast_object_list(box)
+    if box[0] is None:
+        raise SystemExit(2)
+    return box[0][0]

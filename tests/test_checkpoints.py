@@ -9,12 +9,13 @@ import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from annotated import checkpoints
+from annotated import checkpoints, files
 from annotated.batching import collate, plan, stream
 from annotated.checkpoints import (
     MODEL_FILES,
@@ -431,7 +432,7 @@ def test_seconds_are_those_of_all_sittings(tmp_path, tokenizer):
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("where", ["save_file", "write_text", "fsync", "rename"])
+@pytest.mark.parametrize("where", ["save_file", "write_text", "fsync", "replace"])
 def test_a_full_disk_is_one_sentence_and_costs_nothing(tmp_path, tokenizer, monkeypatch, where):
     def full(*args, **options):
         raise FULL
@@ -492,3 +493,47 @@ def test_what_is_kept_of_adam_is_named_by_its_weights(tmp_path, tokenizer):
         optimizer_tensors(resume(place)[0])["exp_avg.embedding.weight"],
         kept["exp_avg.embedding.weight"],
     )
+
+
+# For whom, and for how long
+
+
+def test_all_files_get_what_the_umask_gives(tmp_path, tokenizer):
+    for mask in (0o022, 0o027):
+        before = os.umask(mask)
+        try:
+            place = save_run(tmp_path / str(mask), stepped(1), tokenizer, {})
+        finally:
+            os.umask(before)
+        assert {file.stat().st_mode & 0o777 for file in place.iterdir()} == {0o666 & ~mask}
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="no users here")
+@pytest.mark.parametrize("name", MODEL_FILES)
+def test_a_file_that_may_not_be_read_is_said(tokenizer, name):
+    with TemporaryDirectory() as folder:  # not below pytest's, which is for one user alone
+        place = Path(folder) / "run"
+        save_checkpoint(place, fresh().model, tokenizer)
+        Path(folder).chmod(0o755)
+        place.chmod(0o755)
+        (place / name).chmod(0)
+        user = os.geteuid()
+        os.seteuid(user or 65534)  # root may read everything
+        try:
+            with pytest.raises(CheckpointError, match=f"{name} cannot be read: Permission denied"):
+                load_checkpoint(place)
+        finally:
+            os.seteuid(user)
+
+
+def test_the_disk_has_each_file_before_the_name_and_that_after(tmp_path, tokenizer, monkeypatch):
+    done, settle, replace = [], files.settle, Path.replace
+    monkeypatch.setattr(files, "settle", lambda path: (done.append(path), settle(path)))
+    monkeypatch.setattr(Path, "replace", lambda a, b: (done.append((a, b)), replace(a, b)))
+    run = tmp_path / "new" / "run"
+    place = save_run(run, stepped(1), tokenizer, {})
+    [(part, _)] = [each for each in done if isinstance(each, tuple) and each[1] == place]
+    renamed = done.index((part, place))
+    above = {tmp_path, tmp_path / "new", run}  # list the folders that were made
+    assert {*above, part, *(part / name for name in RUN_FILES)} <= {*done[:renamed]}
+    assert done[renamed + 1 :] == [run]

@@ -12,6 +12,7 @@ import statistics
 import tarfile
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -321,13 +322,65 @@ def test_bad_file_in_the_cache_is_mended(serve, tmp_path, bad):
     assert path.read_bytes() == DATA and server.requests == 2
 
 
-def test_bad_file_in_the_cache_does_not_outlive_a_failed_download(serve, tmp_path):
-    remote, server = serve("good", "missing")
+def test_bad_file_in_the_cache_is_not_used_after_a_failed_download(serve, tmp_path):
+    remote, server = serve("good", *6 * ["missing"], "good")
     [path] = fetch(remote, ["train.en.gz"])
     path.write_bytes(b"rubbish")
-    with pytest.raises(CorpusError):
-        fetch(remote, ["train.en.gz"])
-    assert cached(tmp_path) == []
+    for _ in range(2):
+        with pytest.raises(CorpusError):
+            fetch(remote, ["train.en.gz"])
+    assert fetch(remote, ["train.en.gz"]) == [path] and path.read_bytes() == DATA
+
+
+def test_what_another_process_completes_meanwhile_stays(serve, tmp_path, monkeypatch):
+    remote, server = serve("good")
+    download = corpora.download
+
+    def overtaken(*what):
+        monkeypatch.setattr(corpora, "download", download)
+        fetch(remote, ["train.en.gz"])  # the other one
+        inodes.append((remote.cache / "train.en.gz").stat().st_ino)
+        download(*what)
+
+    inodes: list[int] = []
+    monkeypatch.setattr(corpora, "download", overtaken)
+    [path] = fetch(remote, ["train.en.gz"])
+    assert path.stat().st_ino == inodes[0] and server.requests == 1
+
+
+def test_many_at_once_fill_an_empty_cache(serve, tmp_path):
+    data = tarred(SIDES)
+    remote, _ = serve("good", data=data)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: list(training(remote)), range(16)))
+    assert found == 16 * [NEWS]
+    assert sorted(cached(tmp_path)) == ["news.de", "news.en", "news.tgz"]
+
+
+def test_downloads_are_for_whom_the_umask_allows(serve, tmp_path):
+    remote, _ = serve("good")
+    before = os.umask(0o022)
+    try:
+        [path] = fetch(remote, ["train.en.gz"])
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_file_that_may_not_be_read_is_said(tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    remote = Remote("corpus", "http://nowhere/", "", {"a.gz": "0"})
+    monkeypatch.setenv("ANNOTATED_DATA", str(tmp_path))
+    (tmp_path / "corpus").mkdir()
+    path = write(tmp_path / "corpus" / "a.gz", b"one\n")
+    monkeypatch.setattr(gzip, "open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    for read in (lambda: read_lines(path), lambda: fetch(remote, ["a.gz"])):
+        with pytest.raises(CorpusError) as error:
+            read()
+        assert "a.gz cannot be read: permission denied" in one_sentence(error)
 
 
 def test_cache_that_cannot_be_made_is_one_sentence(serve, tmp_path):

@@ -253,13 +253,41 @@ def test_on_real_news():
     assert score == pytest.approx(multi_bleu(*plain))
 
 
-def test_all_scores_are_those_of_a_record():
-    scores = all_scores(OUTPUTS, REFERENCES, "de")
-    assert list(scores) == ["bleu", "moses_bleu", "chrf"]
-    assert scores["bleu"] == bleu(OUTPUTS, REFERENCES)
-    assert scores["moses_bleu"] == moses_bleu(OUTPUTS, REFERENCES, "de")
-    assert scores["chrf"] == chrf(OUTPUTS, REFERENCES)
-    assert "cut:norm+moses-fr" in all_scores(OUTPUTS, REFERENCES, "fr")["moses_bleu"].signature
+def test_each_corpus_is_scored_as_papers_on_it_do():
+    plain = {"bleu": bleu(OUTPUTS, REFERENCES), "chrf": chrf(OUTPUTS, REFERENCES)}
+    captions = {"moses_bleu": moses_bleu(OUTPUTS, REFERENCES, "de")}
+    news = {"paper_bleu": paper_bleu(OUTPUTS, REFERENCES, "de")}
+    for corpus, more in {"multi30k": captions, "wmt14": news, "toy": {}, "files": {}}.items():
+        scores = all_scores(OUTPUTS, REFERENCES, "de", corpus=corpus)
+        assert scores == plain | more and list(scores)[0] == "bleu" and list(scores)[-1] == "chrf"
+        for score in all_scores(OUTPUTS, REFERENCES, "fr", True, corpus).values():
+            assert "case:lc" in score.signature
+            assert "cut:" not in score.signature or "moses-fr" in score.signature
+
+
+CHINESE = ["那只狗在花园里睡觉。", "她看见了一只小猫。"]
+
+
+@pytest.mark.parametrize("language", ["zh", "zh-TW", "ZH_cn", "zho"])
+def test_chinese_is_cut_by_its_own_rules(language):
+    output = ["那只大狗在花园里睡觉。", "她看见一只小猫。"]
+    rules = sacrebleu.BLEU(tokenize="zh")
+    score = all_scores(output, CHINESE, language)["bleu"]
+    assert score.value == pytest.approx(rules.corpus_score(output, [CHINESE]).score) and score.value
+    assert score.value > 50 and "tok:zh" in score.signature and bleu(output, CHINESE).value < 1
+
+
+@pytest.mark.parametrize(
+    "language, rules", [("ja", "ja-mecab"), ("ko", "ko-mecab"), ("th", "char")]
+)
+def test_letters_are_counted_where_the_rules_need_what_is_not_here(language, rules):
+    signature = bleu(CHINESE, CHINESE, language=language).signature
+    try:
+        sacrebleu.BLEU(tokenize=rules)
+    except RuntimeError:
+        rules = "char"
+    assert f"tok:{rules}" in signature
+    assert "tok:13a" in bleu(CHINESE, CHINESE, language="kok").signature
 
 
 @pytest.mark.parametrize("way", [bleu, moses_bleu, paper_bleu, chrf])

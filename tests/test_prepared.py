@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from annotated import prepared as module
 from annotated.batching import batches, encode_pairs, plan
+from annotated.files import Busy
 from annotated.prepared import (
     CHUNK,
     RECORD,
@@ -434,11 +435,10 @@ def test_other_errors_of_the_disk_and_of_the_stream_pass(tmp_path, monkeypatch):
         assert read_state(tmp_path).read == 200
 
 
-@pytest.mark.skipif(module.fcntl is None, reason="no locks here")
 def test_two_at_once_are_refused(tmp_path, folder):
     def nested():
         yield from PAIRS[:150]
-        with pytest.raises(PreparedError, match="another process"):
+        with pytest.raises(Busy, match="another process"):
             prepare(PAIRS, TOKENIZER, tmp_path / "one")
         yield from PAIRS[150:]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from annotated import workers
-from annotated.workers import WorkerError, agree, join, total, wait
+from annotated.workers import WorkerError, agree, first, join, total, wait
 
 SCRIPT = """
 import json, sys
@@ -78,6 +78,36 @@ def test_two_processes_take_the_steps_of_one(tmp_path, alone, micro_batches):
     assert together["flags"] == [True, True, False]
 
 
+FIRST = """
+import os, sys
+import torch
+from annotated import workers
+from annotated.tokenizer import Tokenizer
+
+workers.join(torch.device("cpu"))
+tokenizer = workers.first(lambda: Tokenizer.train(["a b"] * workers.count(), 300))
+assert len(tokenizer.encode("<pad>")) > 1
+assert workers.first(lambda: int(os.environ["RANK"])) == 0 and workers.first(lambda: None) is None
+try:
+    workers.first(lambda: 1 / 0)
+finally:
+    workers.leave()
+"""
+
+
+def test_what_the_first_finds_all_have_and_its_errors_are_its_own(tmp_path):
+    script, port, running = tmp_path / "script.py", free_port(), []
+    script.write_text(FIRST)
+    for rank in range(2):
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "RANK": str(rank), "WORLD_SIZE": "2"}
+        env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        words = [sys.executable, str(script)]
+        running.append(subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True))
+    errors = [process.communicate(timeout=120)[1] for process in running]
+    assert "ZeroDivisionError" in errors[0] and "Traceback" not in errors[1]
+    assert [process.returncode for process in running] == [1, 2], errors
+
+
 def test_one_process_is_one_worker(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     assert join(torch.device("cpu")) == torch.device("cpu")
@@ -85,6 +115,7 @@ def test_one_process_is_one_worker(monkeypatch):
     wait()
     assert total(torch.tensor(3.0)).item() == 3.0
     assert agree(True, False) == [True, False]
+    assert first(lambda: 3) == 3
 
 
 def test_a_port_in_use_is_one_sentence(monkeypatch):
