@@ -47,6 +47,7 @@ bench: .venv/ready ## speed beside torch.nn.Transformer, Marian, CTranslate2, in
 	$(PY) -m tools.bench ladder --record results/bench-ladder.json
 	$(PY) -m tools.bench growth --record results/bench-growth.json
 	$(PY) -m tools.bench decode --record results/bench-decoding.json
+	$(PY) -m tools.bench bleu --record results/bench-bleu.json
 
 serve: .venv/ready ## the built book on http://127.0.0.1:8000
 	$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000

@@ -1,4 +1,8 @@
-"""The command line: annotated data | train | average | translate | evaluate."""
+"""The command line: annotated data | train | average | translate | evaluate | export.
+
+What a command needs is imported when its options are asked for: translating with CTranslate2 needs
+no PyTorch, which takes longer to import than a sentence to translate.
+"""
 
 import argparse
 import os
@@ -10,14 +14,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
-
-from annotated import __version__, commands, translating
-from annotated.corpora import CORPORA
-from annotated.decoding import SearchConfig
-from annotated.material import say
-from annotated.training import PRECISIONS, TrainingConfig
-from annotated.transformer import PRESETS, TransformerConfig
+from annotated import __version__
+from annotated.hypotheses import SearchConfig
+from annotated.options import tell
 
 HELP = {
     "vocab_size": "tokens in the shared vocabulary, V (Section 5.1)",
@@ -59,7 +58,8 @@ HELP = {
 
 
 NAMES = {int: "N", float: "X", str: "NAME"}  # of values, in the help
-CHOICES = {"precision": list(PRECISIONS), "positions": ["sinusoidal", "learned"]}
+ENGINES = ["annotated", "ctranslate2"]
+CHOICES = {"precision": ["fp32", "bf16", "fp16"], "positions": ["sinusoidal", "learned"]}
 
 
 class Parser(argparse.ArgumentParser):
@@ -97,8 +97,8 @@ def add_fields(group: Any, config: type) -> None:
             )
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line as argparse sees it."""
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The command line as argparse sees it: all commands, or this one alone."""
     top = Parser(
         prog="annotated",
         description="The Transformer of 'Attention Is All You Need', as the book builds it.",
@@ -107,16 +107,16 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"annotated {__version__}")
     verbs = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    add_data_command(verbs)
-    add_train_command(verbs)
-    add_average_command(verbs)
-    add_translate_command(verbs)
-    add_evaluate_command(verbs)
+    for name, add in COMMANDS.items():
+        if command in (name, None):
+            add(verbs)
     return top
 
 
 def add_data_command(verbs: Any) -> None:
     """annotated data"""
+    from annotated import commands
+
     data = verbs.add_parser(
         "data",
         usage="annotated data [NAME | --source FILE --target FILE] [options]",
@@ -135,6 +135,10 @@ def add_data_command(verbs: Any) -> None:
 
 def add_train_command(verbs: Any) -> None:
     """annotated train"""
+    from annotated import commands
+    from annotated.training import TrainingConfig
+    from annotated.transformer import PRESETS, TransformerConfig
+
     training = verbs.add_parser(
         "train",
         usage="annotated train [--data NAME | --source FILE --target FILE] [options]\n"
@@ -174,6 +178,8 @@ def add_train_command(verbs: Any) -> None:
 
 def add_average_command(verbs: Any) -> None:
     """annotated average"""
+    from annotated import translating
+
     averaging = verbs.add_parser(
         "average",
         usage="annotated average FOLDER --out FOLDER [--last K] [--half]",
@@ -196,6 +202,8 @@ def add_average_command(verbs: Any) -> None:
 
 def add_translate_command(verbs: Any) -> None:
     """annotated translate"""
+    from annotated import translator
+
     command = verbs.add_parser(
         "translate",
         help="translate standard input, a line for each line",
@@ -210,11 +218,13 @@ def add_translate_command(verbs: Any) -> None:
         help="write the N best of each line, as: line number, tab, score, tab, text",
     )
     add_search(command)
-    command.set_defaults(run=translating.run_translate)
+    command.set_defaults(run=translator.run_translate)
 
 
 def add_evaluate_command(verbs: Any) -> None:
     """annotated evaluate"""
+    from annotated import translating
+
     command = verbs.add_parser(
         "evaluate",
         usage="annotated evaluate [--model FOLDER] [--split NAME] [options]",
@@ -243,8 +253,39 @@ def add_evaluate_command(verbs: Any) -> None:
     command.set_defaults(run=translating.run_evaluate)
 
 
+def add_export_command(verbs: Any) -> None:
+    """annotated export"""
+    from annotated import translating
+
+    command = verbs.add_parser(
+        "export",
+        usage="annotated export --to ctranslate2 FOLDER [--model FOLDER] [--int8]",
+        help="write a model for another engine",
+        description="Write a model into a new folder, in the format of CTranslate2, an engine that "
+        "is made for translating fast (Section 6.1). annotated translate reads it with "
+        "--engine ctranslate2.",
+    )
+    command.add_argument("out", type=Path, metavar="FOLDER", help="where it goes")
+    command.add_argument("--to", choices=ENGINES[1:], required=True, help="the engine")
+    add_model(command)
+    command.add_argument("--int8", action="store_true", help="keep weights in 8 bits")
+    command.set_defaults(run=translating.run_export)
+
+
+COMMANDS: dict[str, Callable[[Any], None]] = {
+    "data": add_data_command,
+    "train": add_train_command,
+    "average": add_average_command,
+    "translate": add_translate_command,
+    "evaluate": add_evaluate_command,
+    "export": add_export_command,
+}
+
+
 def add_corpus(command: Any, positional: bool = False, default: str = "toy") -> None:
     """--data and --pair, or --source and --target."""
+    from annotated.corpora import CORPORA
+
     names = ", ".join(CORPORA)
     command.add_argument(
         "data" if positional else "--data",
@@ -284,22 +325,27 @@ def add_lowercase(command: Any) -> None:
 
 
 def add_model(command: Any) -> None:
-    """--model and --device."""
+    """--model."""
     command.add_argument(
         "--model",
         type=Path,
         metavar="FOLDER",
         help="a run's folder, or one checkpoint's (default: the model that comes with the package)",
     )
-    add_device(command)
 
 
 def add_search(command: Any) -> None:
-    """The options of the beam search, and --int8."""
+    """The options of the beam search, and who searches."""
+    add_device(command)
     group = command.add_argument_group("the search")
     add_fields(group, SearchConfig)
     group.add_argument(
-        "--int8", action="store_true", help="weights of 8 bits, on the CPU (Section 6.1)"
+        "--engine",
+        choices=ENGINES,
+        help="who searches: this package, or CTranslate2, faster, on the CPU (Section 6.1)",
+    )
+    group.add_argument(
+        "--int8", action="store_true", help="weights of 8 bits, with CTranslate2 (Section 6.1)"
     )
 
 
@@ -325,37 +371,38 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if words is None else words)
     sys.stderr = sys.stderr or open(os.devnull, "w")  # closed by the caller
-    options = parser().parse_args(words)
+    options = parser(words[0] if words and words[0] in COMMANDS else None).parse_args(words)
     options.words = words
     command: Callable[[argparse.Namespace], int | None] = options.run
     try:
         return command(options) or 0
     except KeyboardInterrupt:
-        say("\nannotated: stopped; what was saved before is whole")
+        tell("\nannotated: stopped; what was saved before is whole")
         return 130
     except BrokenPipeError:  # the reader of our output has gone, which is its good right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
-        say(f"annotated: {named}{error.strerror or error}")
+        tell(f"annotated: {named}{error.strerror or error}")
     except ValueError as error:  # all errors of the package's own are of this kind
-        say(f"annotated: {error}")
+        tell(f"annotated: {error}")
     except FloatingPointError as error:
-        say(
+        tell(
             f"annotated: {error}: the checkpoints before it are good; try a smaller --scale or a "
             "longer --warmup"
         )
-    except torch.cuda.OutOfMemoryError:
-        say(f"annotated: the GPU's memory is full: {smaller(options.command)}")
     except RuntimeError as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch.cuda's
+            tell(f"annotated: the GPU's memory is full: {smaller(options.command)}")
+            return 2
         if "DefaultCPUAllocator" in str(error):
-            say(f"annotated: the memory is full: {smaller(options.command)}")
+            tell(f"annotated: the memory is full: {smaller(options.command)}")
             return 2
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         reason = str(error).strip().split("\n")[0]
-        say(f"annotated: torch.compile does not work here ({reason}): leave --compile out")
+        tell(f"annotated: torch.compile does not work here ({reason}): leave --compile out")
     return 2
 
 

@@ -2,10 +2,8 @@
 """Checkpoints: models on disk, and runs that can be taken up again (Section 5.2)."""
 
 import json
-import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,40 +13,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from annotated.files import make, permit, put, write
+from annotated.files import write
+from annotated.folders import (
+    RUN_FILES,
+    CheckpointError,
+    all_or_nothing,
+    complete,
+    readable,
+    steps_in,
+)
 from annotated.tokenizer import Tokenizer
 from annotated.training import Run, Since, TrainingConfig
 from annotated.transformer import Transformer, TransformerConfig
 from annotated.words import load_tokenizer
-
-MODEL_FILES = ["model.safetensors", "model.json", "tokenizer.json"]
-RUN_FILES = [*MODEL_FILES, "optimizer.safetensors", "run.json"]
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be written or read: one sentence that says why."""
-
-
-@contextmanager
-def all_or_nothing(folder: Path) -> Iterator[Path]:
-    """A folder to write files into; it gets its name when they are whole and on the disk."""
-    if folder.exists():
-        raise CheckpointError(f"{folder} exists already: name another folder, or remove it")
-    part = folder.with_name(f".{folder.name}.part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        make(part)
-        yield part
-        for file in part.iterdir():
-            permit(file)
-        put(part, folder)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(
-            f"{folder} cannot be written ({reason}): what was saved before is untouched"
-        ) from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_model(
@@ -75,42 +52,6 @@ def save_checkpoint(
     """
     with all_or_nothing(Path(folder)) as part:
         write_model(part, model, tokenizer, about or {})
-
-
-def steps_in(folder: Path) -> list[Path]:
-    """The checkpoints of a run's folder, the oldest first."""
-    found = folder.iterdir() if folder.is_dir() else []
-    # eight digits and no more: not "step-00000040 copy"
-    return sorted(each for each in found if re.fullmatch("step-[0-9]{8}", each.name))
-
-
-def complete(folder: Path | str, names: list[str] = MODEL_FILES) -> Path:
-    """The newest checkpoint of a run's folder, or the folder itself.
-
-    Raises CheckpointError where it lacks one of these files or one may not be read.
-    """
-    place = [Path(folder), *steps_in(Path(folder))][-1]
-    for name in names:
-        try:
-            (place / name).open("rb").close()
-        except (FileNotFoundError, NotADirectoryError):
-            kind = "run to go on with" if names == RUN_FILES else "model"
-            raise CheckpointError(f"{place} holds no {kind}: {name} is missing") from None
-        except OSError as error:  # safetensors would say that it is not there
-            raise CheckpointError(f"{place / name} cannot be read: {error.strerror}") from None
-    return place
-
-
-@contextmanager
-def readable(place: Path) -> Iterator[None]:
-    """Turns whatever goes wrong in reading into one sentence."""
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except Exception as error:  # each library has kinds of its own; here all mean the same
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise CheckpointError(f"the checkpoint in {place} cannot be read: {reason}") from None
 
 
 def read_description(path: Path) -> tuple[TransformerConfig, dict[str, Any]]:

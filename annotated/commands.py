@@ -28,16 +28,13 @@ from annotated.evaluation import bleu
 from annotated.files import LOCK, Busy, alone
 from annotated.live import Log, Terminal
 from annotated.material import (
-    UserError,
     corpus_asked,
     corpus_name,
     corpus_of,
     device_of,
     files_named,
-    heard_or_not,
     home,
     is_shared,
-    override,
     say,
     short_pairs,
     sides,
@@ -45,6 +42,7 @@ from annotated.material import (
     training_pairs,
     vocabulary,
 )
+from annotated.options import UserError, heard_or_not, override
 from annotated.products import choose_products
 from annotated.record import (
     all_of,
@@ -60,7 +58,7 @@ from annotated.sentences import Seen
 from annotated.tokenizer import Tokenizer
 from annotated.training import Interrupt, Run, TrainingConfig, train, validation_loss
 from annotated.transformer import PRESETS, Transformer, TransformerConfig
-from annotated.translating import results
+from annotated.translating import results, translator_of
 
 RUNS = Path("runs")
 FROM_ZERO = {"pad", "attention_bias", "norm_first"}  # fields of a model that may be 0 or False
@@ -360,10 +358,11 @@ def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
 def record(path: Path, trial: Trial) -> None:
     """Score every test set once and write the run's record."""
     run, corpus, about = trial.run, trial.corpus, trial.about
-    search, lowercase = SearchConfig(), bool(about["lowercase"])
+    search = SearchConfig()
     commits, made = all_of(about, "commits"), made_by(about)
-    seen, names = Seen.by(about, run.config.longest()), test_sets(corpus)
-    found = list(results(run.model, trial.tokenizer, corpus, names, search, lowercase, seen))
+    seen = Seen.by(about, run.config.longest())
+    translator = translator_of(run.model, trial.tokenizer, search, about, seen)
+    found = list(results(translator, corpus, test_sets(corpus)))
     for result in found:
         say(f"{result.name}: {result.scores['bleu']}")
     write_record(

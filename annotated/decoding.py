@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from annotated.attention import MultiHeadAttention, View, padding_mask
 from annotated.batching import pad
-from annotated.sentences import Seen, divide, join
+from annotated.hypotheses import Hypothesis, SearchConfig, joined, length_penalty
+from annotated.sentences import Seen, divide
 from annotated.tokenizer import BOS, EOS, PAD, Tokenizer
 from annotated.transformer import Transformer
 
@@ -129,36 +130,6 @@ def greedy(model: Transformer, source: Tensor, extra: int = 50) -> Tensor:
             written.append(token)
             ended = ended | (token == EOS) | (len(written) >= limit)
     return torch.stack(written, 1)  # (B, T)
-
-
-def length_penalty(length: int, alpha: float) -> float:
-    """((5 + length) / 6)^alpha, which divides a log-probability (Wu et al. 2016, equation 14)."""
-    return ((5 + length) / 6) ** alpha
-
-
-@dataclass(frozen=True)
-class SearchConfig:
-    """How to search for a translation; the defaults are the paper's (Section 6.1)."""
-
-    beam: int = 4  # hypotheses at a time, k
-    alpha: float = 0.6  # of the length penalty
-    extra: int = 50  # tokens that a translation may have beyond its source's
-
-    def __post_init__(self) -> None:
-        for name, least in ("beam", 1), ("alpha", 0), ("extra", 0):
-            if not getattr(self, name) >= least:  # nan is not
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
-        if self.alpha > 100:
-            raise ValueError(f"alpha must be at most 100, not {self.alpha}")
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """A finished translation."""
-
-    ids: list[int]  # without BOS and EOS
-    log_probability: float  # of its ids and EOS, in nats
-    score: float  # log_probability / length_penalty
 
 
 @dataclass
@@ -288,15 +259,6 @@ def longest_source(model: Transformer, config: SearchConfig, seen: Seen) -> int:
     """The most tokens of a source, EOS included, that the model translates at once."""
     learned = model.config.positions == "learned"
     return min(seen.longest, model.config.max_length - config.extra) if learned else seen.longest
-
-
-def joined(tokenizer: Tokenizer, parts: list[list[Hypothesis]]) -> list[tuple[str, float]]:
-    """The translations of all parts of a line as those of the whole: text and score."""
-    whole = zip(*parts, strict=False) if parts else [()]
-    return [
-        (join(tokenizer.decode(one.ids) for one in ones), sum(one.score for one in ones))
-        for ones in whole
-    ]
 
 
 def candidates(

@@ -1,12 +1,8 @@
 """What a command works on, as its options say: device, corpus, vocabulary, pairs as ids."""
 
 import argparse
-import os
 import shutil
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import fields, replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ from annotated import workers
 from annotated.batching import Encoded, encode_pairs, positions
 from annotated.corpora import Corpus, language, load, load_files, read_pairs
 from annotated.files import make, put
+from annotated.options import UserError, tell
 from annotated.prepared import Prepared, State, fingerprint, prepare, read_state, sample
 from annotated.record import held_out_sums
 from annotated.tokenizer import Tokenizer, spaced
@@ -25,24 +22,10 @@ Pairs = list[tuple[str, str]]
 SAMPLE = 500_000  # pairs of a large corpus that the vocabulary is learnt from
 
 
-class UserError(ValueError):
-    """Something that the user can mend: one sentence."""
-
-
-@contextmanager
-def heard_or_not() -> Iterator[None]:
-    """Progress, which stops nothing: where its reader has gone, it goes nowhere from then on."""
-    try:
-        yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-
-
 def say(sentence: str) -> None:
     """Progress goes to standard error, once; standard output is for results."""
     if workers.rank() == 0:
-        with heard_or_not():
-            print(sentence, file=sys.stderr, flush=True)
+        tell(sentence)
 
 
 def device_of(options: argparse.Namespace) -> torch.device:
@@ -55,12 +38,6 @@ def device_of(options: argparse.Namespace) -> torch.device:
     if options.device == "cuda" and not present:
         raise UserError("--device cuda: PyTorch finds no CUDA device here; leave the option out")
     return torch.device(options.device)
-
-
-def override(config: Any, options: argparse.Namespace) -> Any:
-    """The configuration with every field that an option sets."""
-    given = {field.name: getattr(options, field.name, None) for field in fields(config)}
-    return replace(config, **{name: value for name, value in given.items() if value is not None})
 
 
 # The corpus.

@@ -96,13 +96,17 @@ def all_of(about: Mapping[str, Any], name: str) -> list[str]:
 
 
 def config_of(
-    model: Transformer, training: Mapping[str, Any], search: SearchConfig, int8: bool = False
+    model: Transformer,
+    training: Mapping[str, Any],
+    search: SearchConfig,
+    engine: str = "annotated",
+    int8: bool = False,
 ) -> dict[str, Any]:
     """What a model is, how it was trained, and how it translates, as a record keeps it."""
     return {
         "model": asdict(model.config) | {"parameters": count_parameters(model)},
         "training": training,
-        "decoding": asdict(search) | {"int8": int8},
+        "decoding": asdict(search) | {"engine": engine, "int8": int8},
     }
 
 

@@ -3,33 +3,39 @@
 import argparse
 import json
 import shlex
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from io import BufferedReader
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
 
-from annotated.checkpoints import complete, load_checkpoint, readable, save_checkpoint, steps_in
+from annotated.checkpoints import load_checkpoint, save_checkpoint
 from annotated.corpora import Corpus
-from annotated.decoding import SearchConfig, candidates, longest_source, translate
+from annotated.decoding import longest_source, search_all
+from annotated.engine import TOKENS
 from annotated.evaluation import Score, all_scores, average
+from annotated.export import export
 from annotated.files import write as write_file
-from annotated.inference import prepare, quantize, threads_for
-from annotated.material import UserError, device_of, override, say, sets_asked, sides
+from annotated.folders import readable, steps_in
+from annotated.hypotheses import Hypothesis, SearchConfig
+from annotated.inference import threads_for
+from annotated.material import device_of, say, sets_asked, sides
+from annotated.options import UserError, override
 from annotated.record import all_of, commit, config_of, entry, made_by, write_record
-from annotated.sentences import Seen, divide
+from annotated.sentences import Seen
 from annotated.tokenizer import Tokenizer
 from annotated.transformer import Transformer
-
-PRETRAINED = Path(__file__).parent / "pretrained"  # the model that comes with the package
-AT_ONCE = 512  # lines that are translated together
-READ = 1 << 20  # bytes of standard input that are read together
-
+from annotated.translator import (
+    Translator,
+    engine_of,
+    facts_of,
+    model_folder,
+    open_translator,
+    seen_by,
+    standard,
+)
 
 # annotated average
 
@@ -75,140 +81,45 @@ def weights(place: Path) -> dict[str, Tensor]:
         return load_file(place / "model.safetensors")
 
 
-def facts_of(place: Path) -> dict[str, Any]:
-    """What a checkpoint's run.json says of the training: how, how far, how long, and its log."""
-    if not (place / "run.json").is_file():
-        raise UserError(f"{place} does not say how it was trained: run.json is missing")
-    with readable(place):
-        facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
-        return {name: facts[name] for name in ("training", "step", "seconds", "log")}
+# annotated export
 
 
-# The model.
-
-
-def model_folder(options: argparse.Namespace) -> Path:
-    """The folder of the checkpoint that is asked for, or of the model that comes with the book."""
-    if options.model is None and not PRETRAINED.exists():
-        raise UserError(
-            f"the model that comes with the package is missing, {PRETRAINED}: name another with "
-            "--model, such as runs/toy-en-de after annotated train --data toy"
-        )
-    return complete(options.model or PRETRAINED)
-
-
-def open_model(
-    options: argparse.Namespace, search: SearchConfig
-) -> tuple[Transformer, Tokenizer, dict[str, Any], Seen]:
-    """The model that is asked for, its tokenizer, what was kept of its run, what it can read."""
+def run_export(options: argparse.Namespace) -> None:
+    """annotated export"""
     folder = model_folder(options)
-    device = "cpu" if options.int8 and options.device == "auto" else device_of(options)
-    model, tokenizer, about = load_checkpoint(folder, device)
-    seen = seen_by(folder, about)
+    model, tokenizer, about = load_checkpoint(folder)
+    about["longest_source"] = seen_by(folder, about).longest
+    export(options.out, model, tokenizer, about, options.int8)
+    say(
+        f"the model is in {options.out}; "
+        f"annotated translate --engine ctranslate2 --model {options.out}"
+    )
+
+
+# The model, searched by PyTorch.
+
+
+def by_pytorch(folder: Path, options: argparse.Namespace, search: SearchConfig) -> Translator:
+    """The model of a checkpoint, on the device that is asked for."""
+    model, tokenizer, about = load_checkpoint(folder, device_of(options))
+    return translator_of(model, tokenizer, search, about, seen_by(folder, about))
+
+
+def translator_of(
+    model: Transformer,
+    tokenizer: Tokenizer,
+    search: SearchConfig,
+    about: dict[str, Any],
+    seen: Seen,
+) -> Translator:
+    """A model as a translator of what training has seen."""
+
+    def find(encoded: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
+        with threads_for(model, len(encoded) * search.beam):
+            return search_all(model, encoded, n_best, search, TOKENS)
+
     seen = replace(seen, longest=longest_source(model, search, seen))
-    if seen.longest < 2:
-        raise UserError(
-            f"this model has {model.config.max_length} learned positions, too few for --extra "
-            f"{search.extra}: lower it"
-        )
-    if sys.stderr.isatty():
-        say(f"the model is {folder}, trained on {about.get('data')} {about.get('pair')}")
-    return model, tokenizer, about, seen
-
-
-def seen_by(folder: Path, about: dict[str, Any]) -> Seen:
-    """What training saw of sources; where that was not kept, what its limits let through."""
-    if "longest_source" in about or not (folder / "run.json").is_file():
-        return Seen.by(about)
-    training = facts_of(folder)["training"]
-    return Seen.by(about, min(training["max_tokens"], training["batch_tokens"]))
-
-
-def quickened(model: Transformer, options: argparse.Namespace) -> Transformer:
-    """The model made ready for decoding; with weights of 8 bits where --int8 asks for them."""
-    return quantize(model) if options.int8 else prepare(model)
-
-
-# annotated translate
-
-
-def lines_of(stream: BufferedReader, most: int) -> Iterator[list[bytes]]:
-    """The lines of a stream as they come: `most` together, fewer where the next is not there yet.
-
-    Only a newline ends a line, so that there is one for each line of any other program.
-    """
-    rest = b""
-    while data := stream.read1(READ):  # what is there; it waits where nothing is
-        *lines, rest = (rest + data).split(b"\n")
-        for start in range(0, len(lines), most):
-            yield lines[start : start + most]
-    if rest:
-        yield [rest]
-
-
-def decoded(chunks: Iterable[list[bytes]]) -> Iterator[list[tuple[int, str]]]:
-    """The lines with their numbers, from 1. Bytes that are no UTF-8 become U+FFFD; it is said."""
-    damaged, numbers = 0, count(1)
-    for chunk in chunks:
-        lines = []
-        for line, number in zip(chunk, numbers, strict=False):
-            text = line.decode("utf-8", errors="replace")
-            if "\ufffd" in text and text.encode() != line:
-                damaged += 1
-                if damaged == 1:
-                    what = "U+FFFD takes the place of what cannot be read"
-                    say(f"line {number} is not UTF-8: {what}")
-            lines.append((number, text))
-        yield lines
-    if damaged > 1:
-        say(f"{damaged:,} lines in all are not UTF-8")
-
-
-def run_translate(options: argparse.Namespace) -> None:
-    """annotated translate"""
-    search = override(SearchConfig(), options)
-    n_best = 1 if options.n_best is None else options.n_best
-    if not 1 <= n_best <= search.beam:
-        raise UserError(f"--n-best {n_best}: a beam of {search.beam} finds 1 to {search.beam}")
-    source = standard("input")
-    standard("output")
-    model, tokenizer, _, seen = open_model(options, search)
-    model = quickened(model, options)
-    said = False
-    for chunk in decoded(lines_of(source, AT_ONCE)):
-        said = said or say_divided(chunk, tokenizer, seen)
-        with threads_for(model, len(chunk) * search.beam):
-            texts = [text for _, text in chunk]
-            found = candidates(model, tokenizer, texts, n_best, search, seen=seen)
-        for (number, _), best in zip(chunk, found, strict=True):
-            for text, score in best:
-                write(f"{number}\t{score:.4f}\t{text}" if options.n_best else text)
-        sys.stdout.flush()
-
-
-def standard(name: str) -> Any:
-    """The stream of bytes of standard "input" or "output"; UserError where it is closed."""
-    stream = {"input": sys.stdin, "output": sys.stdout}[name]
-    if stream is None:
-        raise UserError(f"standard {name} is closed: lead it from or to a file, or a program")
-    return stream.buffer
-
-
-def say_divided(lines: Sequence[tuple[int, str]], tokenizer: Tokenizer, seen: Seen) -> bool:
-    """Tell of the first of these lines that is translated in parts; False where none is."""
-    for number, text in lines:
-        if len(divide(text, tokenizer, seen.longest, seen.language)) > 1:
-            say(
-                f"line {number} is translated in parts, as is any of more than one sentence or "
-                f"{seen.longest} tokens: training saw no more at once"
-            )
-            return True
-    return False
-
-
-def write(line: str) -> None:
-    """A line to standard output, in UTF-8 whatever the terminal's language is."""
-    sys.stdout.buffer.write(f"{line}\n".encode())
+    return Translator(tokenizer, about, seen, find)
 
 
 # annotated evaluate
@@ -235,22 +146,15 @@ class Result:
             write_file(folder / f"{self.name}.{name}.txt", text)
 
 
-def results(
-    model: Transformer,
-    tokenizer: Tokenizer,
-    corpus: Corpus,
-    names: Sequence[str],
-    search: SearchConfig,
-    lowercase: bool,
-    seen: Seen,
-) -> Iterator[Result]:
+def results(translator: Translator, corpus: Corpus, names: Sequence[str]) -> Iterator[Result]:
     """Translate and score these sets of a corpus, one after the other.
 
-    lowercase: the model writes no capitals, so case does not count.
+    Where the model writes no capitals, case does not count.
     """
+    lowercase = bool(translator.about.get("lowercase"))
     for name in names:
         sources, references = sides(corpus.splits[name])
-        outputs = translate(model, tokenizer, sources, search, seen=seen)
+        outputs = translator.translate(sources)
         scores = all_scores(outputs, references, corpus.target, lowercase, corpus.name)
         yield Result(name, corpus.splits[name], outputs, scores)
 
@@ -261,17 +165,15 @@ def run_evaluate(options: argparse.Namespace) -> None:
     is_kept = bool(options.record or options.output)
     if not is_kept:
         standard("output")
-    model, tokenizer, about, seen = open_model(options, search)
+    translator = open_translator(options, search)
+    about = translator.about
     corpus, names = sets_asked(options, about)
     facts = recordable(options, about) if options.record else {}
-    config = config_of(model, facts.get("training", {}), search, options.int8)
-    model = quickened(model, options)
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
     found = []
     unread: OSError | None = None
-    lowercase = bool(about.get("lowercase"))
-    for result in results(model, tokenizer, corpus, names, search, lowercase, seen):
+    for result in results(translator, corpus, names):
         if options.output:
             result.save(options.output)
         found.append(result)
@@ -283,7 +185,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
                 raise
             unread = error
     if options.record:
-        record(options, about, corpus, config, facts, found)
+        record(options, about, corpus, search, facts, found)
     if unread:
         raise unread
 
@@ -303,18 +205,20 @@ def record(
     options: argparse.Namespace,
     about: dict[str, Any],
     corpus: Corpus,
-    config: dict[str, Any],
+    search: SearchConfig,
     facts: dict[str, Any],
     found: list[Result],
 ) -> None:
     """Write the record of a model with all commands that made it; `facts` are of its training."""
+    model = load_checkpoint(model_folder(options))[0]
+    engine = engine_of(options)
     commits = list(dict.fromkeys([*all_of(about, "commits"), commit()]))
     trained_on = all_of(about, "hardware")
     write_record(
         options.record,
         options.words,
         corpus,
-        config,
+        config_of(model, facts["training"], search, engine, options.int8),
         facts["seconds"],
         facts["log"],
         {result.name: entry(result.scores) for result in found},

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from annotated import decoding
-from annotated.inference import has_int8_products, prepare, quantize
 from annotated.products import SETTINGS
 from annotated.tokenizer import EOS, PAD
 from annotated.transformer import Transformer, TransformerConfig
@@ -30,9 +29,6 @@ def needs(library):
     """Skips where a library is not installed, as in CI."""
     lacking = importlib.util.find_spec(library) is None
     return pytest.mark.skipif(lacking, reason=f"{library} is not installed")
-
-
-needs_int8 = pytest.mark.skipif(not has_int8_products(), reason="no int8 products here")
 
 
 @pytest.fixture(autouse=True)
@@ -72,8 +68,6 @@ def sources():
 
 CONTENDERS = {
     "annotated": decoders.ours,
-    "annotated prepared": lambda model: decoders.ours(prepare(model)),
-    "annotated int8": lambda model: decoders.ours(quantize(model)),
     "Marian": decoders.marian,
     "CTranslate2 float32": lambda model: decoders.ctranslate2(model, "float32"),
     "CTranslate2 int8": lambda model: decoders.ctranslate2(model, "int8"),
@@ -84,8 +78,6 @@ OTHERS = [
 ]
 ALL = [
     "annotated",
-    "annotated prepared",
-    pytest.param("annotated int8", marks=needs_int8),
     *OTHERS,
     pytest.param("CTranslate2 int8", marks=needs("ctranslate2")),
 ]
@@ -158,12 +150,11 @@ def test_every_contender_that_is_installed_takes_part():
 
 
 def test_marian_runs_as_it_comes_and_with_the_products_that_we_choose():
-    names = ["annotated float32", "annotated int8", "Marian", "CTranslate2 int8"]
+    names = ["annotated float32", "Marian", "CTranslate2 int8"]
     contenders = [SimpleNamespace(name=name, take=None) for name in names]
     found = {row.name: row.setting for row in decode.rows_of(contenders, "medium")}
     assert found == {
         "annotated float32": "highest",
-        "annotated int8": "highest",
         "Marian": "highest",
         "Marian, chosen products": "medium",
         "CTranslate2 int8": "highest",

@@ -18,17 +18,14 @@ from safetensors.torch import load_file, save_file
 from annotated import checkpoints, files
 from annotated.batching import collate, plan, stream
 from annotated.checkpoints import (
-    MODEL_FILES,
-    RUN_FILES,
-    CheckpointError,
     count_parameters,
     load_checkpoint,
     optimizer_tensors,
     resume,
     save_checkpoint,
     save_run,
-    steps_in,
 )
+from annotated.folders import MODEL_FILES, RUN_FILES, CheckpointError, steps_in
 from annotated.tokenizer import Tokenizer
 from annotated.training import Run, TrainingConfig, train
 from annotated.transformer import Transformer, TransformerConfig

@@ -26,13 +26,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from annotated import __main__ as cli
-from annotated import commands, decoding, material, translating
+from annotated import commands, decoding, material, translating, translator
 from annotated.__main__ import main, parser
 from annotated.checkpoints import load_checkpoint, resume, save_checkpoint, steps_in
 from annotated.corpora import Corpus
 from annotated.decoding import SearchConfig, beam_search, candidates
+from annotated.engine import Engine
 from annotated.files import alone
-from annotated.inference import Int8Linear, has_int8_products
 from annotated.live import read_log
 from annotated.tokenizer import Tokenizer
 from annotated.training import TrainingConfig
@@ -42,6 +42,7 @@ TINY = "--layers 1 --d-model 16 --d-ff 16 --heads 2 --vocab-size 300 --validate-
 RUN = "runs/toy-en-de"  # where the fixture `trained` puts its run
 WORDS = ["dog", "cat", "child", "man", "sees", "hears", "the", "a"]
 LINES = [f"{a} {b} {c} ." for a in WORDS for b in WORDS for c in WORDS]
+OURS = {"engine": "annotated", "int8": False}  # how a record says who decoded
 PAIRS = [(line, line.upper()) for line in LINES]
 
 
@@ -73,7 +74,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(material, "load", small_corpus)
     monkeypatch.setattr(commands, "choose_products", lambda: "highest")
     monkeypatch.setattr(material.pooch, "os_cache", lambda name: tmp_path / "cache")
-    monkeypatch.setattr(translating, "PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr(translator, "PRETRAINED", tmp_path / "pretrained")
 
 
 @pytest.fixture
@@ -480,7 +481,7 @@ def test_a_record_is_whole_and_its_command_parses(tmp_path):
     assert set(record["scores"]) == {"test", "test_longer"}
     for scores in record["scores"].values():
         assert_scores(scores)
-    assert record["config"]["decoding"] == {"beam": 4, "alpha": 0.6, "extra": 50, "int8": False}
+    assert record["config"]["decoding"] == {"beam": 4, "alpha": 0.6, "extra": 50} | OURS
     assert record["data"]["splits"]["train"]["pairs"] == 200
     assert record["config"]["model"]["parameters"] > 0
     assert len(record["examples"]) == 4 and len(record["curve"]) == 2
@@ -568,7 +569,7 @@ def test_any_text_is_translated_line_by_line(trained, monkeypatch, capsys, data,
 
 
 def test_lines_stay_in_order_over_many_that_are_translated_together(trained, monkeypatch, capsys):
-    monkeypatch.setattr(translating, "AT_ONCE", 3)
+    monkeypatch.setattr(translator, "AT_ONCE", 3)
     texts = ["dog", "", "the cat sees the dog", "a", "man man man", " ", "child"]
     lines, _ = translated(monkeypatch, capsys, "\n".join(texts).encode())
     model, tokenizer, _ = load_checkpoint(RUN)
@@ -666,7 +667,7 @@ def test_learned_positions_have_their_own_length(monkeypatch, capsys):
     assert translated(monkeypatch, capsys, text, "--extra", "20", model="mine")[1] == []
     for extra in ("89", "90", "1000"):
         assert main(["translate", "--model", "mine", "--extra", extra]) == 2
-        assert "90 learned positions, too few for --extra" in last_line(capsys)
+        assert "90 positions, too few for --extra" in last_line(capsys)
 
 
 def test_the_n_best_are_numbered_and_scored(trained, monkeypatch, capsys):
@@ -703,31 +704,93 @@ def test_the_options_of_the_search_are_used(trained, monkeypatch, capsys):
     assert asked[-1] == (SearchConfig(), 1)
 
 
-@pytest.mark.skipif(not has_int8_products(), reason="this PyTorch multiplies no int8 on a CPU")
 @pytest.mark.parametrize("command", ["translate", "evaluate"])
-def test_int8_is_what_translates(trained, monkeypatch, command):
+def test_the_engine_that_is_asked_for_searches(trained, monkeypatch, command):
+    pytest.importorskip("ctranslate2")
     searched = []
 
-    def spy(model, *arguments):
-        searched.append(any(isinstance(part, Int8Linear) for part in model.modules()))
-        return beam_search(model, *arguments)
+    def spy(self, folder, int8=False):
+        searched.append(int8)
+        opened(self, folder, int8)
 
-    monkeypatch.setattr(decoding, "beam_search", spy)
-    for options, expected in (["--int8"], True), ([], False):
+    opened = Engine.__init__
+    monkeypatch.setattr(Engine, "__init__", spy)
+    by_engine = ["--engine", "ctranslate2"]
+    for options, expected in (
+        ([], []),
+        (["--engine", "annotated"], []),
+        (by_engine, [False]),
+        (["--int8"], [True]),
+        ([*by_engine, "--int8"], [True]),
+    ):
         piped(monkeypatch, b"the dog")
         assert main([command, "--model", RUN, "--beam", "2", *options]) == 0
-        assert searched.pop() is expected and not searched
+        assert searched == expected
+        searched.clear()
+
+
+def test_ctranslate2_writes_what_we_write(trained, monkeypatch, capsys):
+    pytest.importorskip("ctranslate2")
+    text = "the dog\n\n" + " ".join(["dog"] * 300) + "\nthe \xff cat\n"
+    data, options = text.encode("latin-1"), ["--beam", "1", "--extra", "2"]
+    mine = translated(monkeypatch, capsys, data, *options)
+    assert translated(monkeypatch, capsys, data, *options, "--engine", "ctranslate2") == mine
+    assert len(mine[0]) == 4
+    options = ["--n-best", "2", "--engine", "ctranslate2"]
+    rows = translated(monkeypatch, capsys, b"the dog\n\nthe cat", *options)[0]
+    assert [row.split("\t")[0] for row in rows] == [*"11", "2", *"33"]
+
+
+def test_an_export_translates_and_is_scored(trained, monkeypatch, capsys):
+    pytest.importorskip("ctranslate2")
+    ctranslate2 = ["--engine", "ctranslate2"]
+    for out, int8 in (("full", []), ("light", ["--int8"])):
+        assert main(["export", "--to", "ctranslate2", out, "--model", RUN, *int8]) == 0
+        said = f"the model is in {out}; annotated translate --engine ctranslate2 --model {out}"
+        assert last_line(capsys) == said
+        lines = translated(monkeypatch, capsys, b"the dog\n\n", *ctranslate2, model=out)[0]
+        assert len(lines) == 2 and lines[1] == ""
+        assert main(["evaluate", "--model", out, *ctranslate2]) == 0
+        assert "toy test: BLEU" in capsys.readouterr().out
+    assert main(["export", "--to", "ctranslate2", "full", "--model", RUN]) == 2
+    assert last_line(capsys) == "annotated: full exists already: name another folder, or remove it"
+    for command in ("translate", "evaluate"):
+        piped(monkeypatch, b"the dog")
+        assert main([command, "--model", "full"]) == 2
+        said = "annotated: full was written for CTranslate2: add --engine ctranslate2"
+        assert last_line(capsys) == said
+    assert main(["evaluate", "--model", "full", *ctranslate2, "--record", "r.json"]) == 2
+    assert "full does not say how it was trained: run.json is missing" in last_line(capsys)
+
+
+def test_a_record_says_who_decoded(trained, tmp_path):
+    pytest.importorskip("ctranslate2")
+    assert main(["evaluate", "--model", RUN, "--int8", "--record", "r.json"]) == 0
+    decoding = json.loads((tmp_path / "r.json").read_text())["config"]["decoding"]
+    assert decoding["engine"] == "ctranslate2" and decoding["int8"] is True
 
 
 @pytest.mark.parametrize("command", ["translate", "evaluate"])
-def test_int8_where_it_cannot_be_is_said(trained, monkeypatch, capsys, command):
-    def refuse(model):
-        raise ValueError("no such product: leave --int8 out")
+def test_what_the_engine_cannot_do_is_said(trained, monkeypatch, capsys, command):
+    pytest.importorskip("ctranslate2")
+    ask = [command, "--model", RUN]
+    for options, said in (
+        (["--int8", "--engine", "annotated"], "--int8 is for --engine ctranslate2: leave one"),
+        (["--int8", "--device", "cuda"], "--engine ctranslate2 works on the CPU: leave --device"),
+        (["--int8", "--extra", "1023"], "has 1,024 positions, too few for --extra 1023"),
+        (["--int8", "--extra", "5000"], "has 1,024 positions, too few for --extra 5000"),
+    ):
+        assert main([*ask, *options]) == 2
+        assert said in last_line(capsys)
 
-    monkeypatch.setattr(translating, "quantize", refuse)
+
+@pytest.mark.parametrize("words", ["translate --int8", "export --to ctranslate2 out"])
+def test_without_ctranslate2_it_says_what_to_install(trained, monkeypatch, capsys, words):
+    monkeypatch.setitem(sys.modules, "ctranslate2", None)
     piped(monkeypatch, b"the dog")
-    assert main([command, "--model", RUN, "--int8"]) == 2
-    assert last_line(capsys) == "annotated: no such product: leave --int8 out"
+    assert main([*words.split(), "--model", RUN]) == 2
+    said = 'annotated: CTranslate2 is not installed: pip install "annotated[fast]" brings it'
+    assert last_line(capsys) == said
 
 
 def test_without_a_name_it_is_the_model_that_comes_with_the_package(trained, monkeypatch, capsys):
@@ -739,7 +802,7 @@ def test_without_a_name_it_is_the_model_that_comes_with_the_package(trained, mon
     named = translated(monkeypatch, capsys, b"the dog\nthe cat\n", model="pretrained")[0]
     assert main(["evaluate"]) == 0
     assert "toy test: BLEU" in capsys.readouterr().out
-    place = translating.model_folder(parser().parse_args(["translate"]))
+    place = translator.model_folder(parser().parse_args(["translate"]))
     assert place.name == "pretrained" and len(named) == 2
 
 
@@ -797,13 +860,13 @@ def test_what_is_there_is_translated_before_the_rest_comes(trained):
 
 def test_a_large_file_is_translated_many_lines_together():
     data = io.BytesIO(b"the dog\n" * 1000 + b"end")
-    assert [len(x) for x in translating.lines_of(data, 512)] == [512, 488, 1]
-    assert [*translating.lines_of(io.BytesIO(b"\n\nx\n"), 2)] == [[b"", b""], [b"x"]]
+    assert [len(x) for x in translator.lines_of(data, 512)] == [512, 488, 1]
+    assert [*translator.lines_of(io.BytesIO(b"\n\nx\n"), 2)] == [[b"", b""], [b"x"]]
 
 
 def test_a_line_may_be_longer_than_what_is_read_together(monkeypatch):
-    monkeypatch.setattr(translating, "READ", 3)
-    assert sum(translating.lines_of(io.BytesIO(b"abcdefgh\n\nij"), 9), []) == [
+    monkeypatch.setattr(translator, "READ", 3)
+    assert sum(translator.lines_of(io.BytesIO(b"abcdefgh\n\nij"), 9), []) == [
         b"abcdefgh",
         b"",
         b"ij",
@@ -1104,7 +1167,7 @@ def test_train_average_evaluate_leave_one_whole_record(tmp_path, capsys):
     for scores in record["scores"].values():
         assert_scores(scores)
     config = record["config"]
-    assert config["decoding"] == {"beam": 5, "alpha": 1.0, "extra": 50, "int8": False}
+    assert config["decoding"] == {"beam": 5, "alpha": 1.0, "extra": 50} | OURS
     assert config["training"]["keep"] == 20
     assert config["model"]["parameters"] == sum(w.numel() for w in run.model.parameters())
     assert len(record["examples"]) == 4

@@ -117,7 +117,7 @@ def test_it_is_a_valid_notebook_and_the_same_each_time(made):
 
 def test_the_first_code_cell_installs_the_package_at_the_books_version(made):
     first = next(cell for cell in made.cells if cell.cell_type == "code")
-    assert f'"annotated @ git+{REPOSITORY}@v1.2.3"' in first.source
+    assert f'"annotated[fast] @ git+{REPOSITORY}@v1.2.3"' in first.source
     namespace: dict = {}
     exec(first.source.split("\n", 2)[2], namespace)
     assert namespace["glue"]("name", 1, display=False) is None

@@ -72,8 +72,9 @@ def test_scores_are_kept_with_their_signatures():
 
 def test_a_configuration_is_kept_with_the_number_of_weights():
     model = Transformer(TransformerConfig(300, layers=1, d_model=8, d_ff=8, heads=2))
-    kept = record.config_of(model, {"steps": 3}, SearchConfig(beam=2), int8=True)
+    decoded = {"engine": "ctranslate2", "int8": True}
+    kept = record.config_of(model, {"steps": 3}, SearchConfig(beam=2), "ctranslate2", True)
     assert kept["model"]["parameters"] == sum(torch.numel(x) for x in model.parameters())
     assert kept["model"]["d_model"] == 8 and kept["training"] == {"steps": 3}
-    assert kept["decoding"] == {"beam": 2, "alpha": 0.6, "extra": 50, "int8": True}
+    assert kept["decoding"] == {"beam": 2, "alpha": 0.6, "extra": 50} | decoded
     json.dumps(kept)

@@ -4,7 +4,6 @@ Each writes so many tokens for each source, no fewer and no more: how long a tra
 weights would be says nothing of speed.
 """
 
-import importlib
 import importlib.util
 import json
 import math
@@ -23,17 +22,17 @@ from torch import Tensor, nn
 
 from annotated import decoding
 from annotated.batching import pad
-from annotated.inference import has_int8_products, prepare, quantize, threads_for
+from annotated.export import POSITIONS, specification
+from annotated.inference import threads_for
 from annotated.positions import sinusoids
 from annotated.products import choose_products
-from annotated.tokenizer import BOS, EOS, PAD
+from annotated.tokenizer import EOS, PAD
 from annotated.transformer import Transformer
 from tools.bench import contenders
 from tools.bench.measure import precision
 
 Decode = Callable[[Sequence[list[int]], int, int], list[list[int]]]
 Build = Callable[[Transformer, int], Decode]
-POSITIONS = 1024  # in the others' tables of sinusoids
 ENGINE = Path(__file__).parent / "engine.py"
 # OpenMP counts more of CTranslate2's threads than cores and lets them sleep between two products;
 # awake for a millisecond, they are up to ten times as fast with 8 bits
@@ -54,9 +53,7 @@ def chosen_products(rows: int, width: int) -> str:
 
 def builders() -> dict[str, Build]:
     """What makes each contender that is installed, of a model and for so many threads."""
-    made: dict[str, Build] = {"annotated float32": lambda model, n: ours(prepare(model))}
-    if has_int8_products():
-        made["annotated int8"] = lambda model, n: ours(quantize(model))
+    made: dict[str, Build] = {"annotated float32": lambda model, n: ours(model)}
     lacking = missing()
     if "transformers" not in lacking:
         made["Marian"] = lambda model, n: marian(model)
@@ -174,7 +171,9 @@ def marian_name(name: str) -> str:
 def ctranslate2(model: Transformer, kind: str, threads: int = 1) -> Decode:
     """CTranslate2 with our weights, kept as "float32" or "int8", in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        specification(model).save(folder)
+        spec = specification(model)
+        spec.optimize()
+        spec.save(folder)
         command = [sys.executable, str(ENGINE), folder, kind, str(threads)]
         engine: Any = subprocess.Popen(
             command,
@@ -192,52 +191,3 @@ def ctranslate2(model: Transformer, kind: str, threads: int = 1) -> Decode:
         return [[int(token) for token in each] for each in json.loads(engine.stdout.readline())]
 
     return decode
-
-
-@torch.no_grad()
-def specification(model: Transformer) -> Any:
-    """The model as CTranslate2 describes it; its tokens are the ids, written as digits."""
-    library = importlib.import_module("ctranslate2.specs")
-    sizes = model.config
-    spec = library.TransformerSpec.from_config(sizes.layers, sizes.heads, pre_norm=False)
-    decoder = spec.decoder
-    for tied in (spec.encoder.embeddings[0], decoder.embeddings, decoder.projection):
-        tied.weight = model.embedding.weight
-    for stack, its in ((model.encoder, spec.encoder), (model.decoder, spec.decoder)):
-        its.position_encodings.encodings = sinusoids(POSITIONS, sizes.d_model)
-        for layer, other in zip(stack.layers, its.layer, strict=True):
-            specify(layer, other)
-    words = list(map(str, range(sizes.vocab_size)))
-    spec.register_source_vocabulary(words)
-    spec.register_target_vocabulary(words)
-    spec.config.unk_token, spec.config.eos_token = str(PAD), str(EOS)
-    spec.config.bos_token = spec.config.decoder_start_token = str(BOS)
-    spec.validate()
-    spec.optimize()
-    return spec
-
-
-def specify(layer: Any, its: Any) -> None:
-    """The weights of one of our layers, sub-layer by sub-layer."""
-    mine = layer.self_attention
-    fill(its.self_attention.linear[0], mine.query, mine.key, mine.value)
-    fill(its.self_attention.linear[1], mine.output)
-    parts = [its.self_attention, its.ffn]
-    if hasattr(layer, "cross_attention"):
-        mine = layer.cross_attention
-        fill(its.attention.linear[0], mine.query)
-        fill(its.attention.linear[1], mine.key, mine.value)
-        fill(its.attention.linear[2], mine.output)
-        parts.insert(1, its.attention)
-    fill(its.ffn.linear_0, layer.feed_forward.inner)
-    fill(its.ffn.linear_1, layer.feed_forward.outer)
-    for residual, part in zip(layer.residuals, parts, strict=True):
-        part.layer_norm.gamma = residual.norm.weight
-        part.layer_norm.beta = residual.norm.bias
-
-
-def fill(its: Any, *maps: nn.Linear) -> None:
-    """Linear maps of one input, as one: their weights below each other, and their biases."""
-    its.weight = torch.cat([one.weight for one in maps])
-    if all(one.bias is not None for one in maps):
-        its.bias = torch.cat([one.bias for one in maps])

@@ -1,0 +1,34 @@
+"""What all commands share, with or without PyTorch: errors, sentences, configurations."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import Any
+
+
+class UserError(ValueError):
+    """Something that the user can mend: one sentence."""
+
+
+@contextmanager
+def heard_or_not() -> Iterator[None]:
+    """Progress, which stops nothing: where its reader has gone, it goes nowhere from then on."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def tell(sentence: str) -> None:
+    """A sentence on standard error; standard output is for results."""
+    with heard_or_not():
+        print(sentence, file=sys.stderr, flush=True)
+
+
+def override(config: Any, options: argparse.Namespace) -> Any:
+    """The configuration with every field that an option sets."""
+    given = {field.name: getattr(options, field.name, None) for field in fields(config)}
+    return replace(config, **{name: value for name, value in given.items() if value is not None})

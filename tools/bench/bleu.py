@@ -1,0 +1,88 @@
+"""BLEU of the model that ships, decoded by this package and CTranslate2, in float32 and 8 bits."""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from annotated.checkpoints import load_checkpoint
+from annotated.corpora import load
+from annotated.decoding import SearchConfig, translate
+from annotated.engine import Engine
+from annotated.evaluation import moses_bleu
+from annotated.export import export
+from annotated.inference import in_8_bits
+from annotated.record import commit, fingerprint
+from annotated.sentences import Seen
+from annotated.translator import PRETRAINED, translator_by
+from tools.bench import report
+from tools.bench.decode import search
+
+BEAMS = (1, 4)
+QUICK = 4  # captions
+
+Translate = Callable[[Sequence[str]], list[str]]
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """There are none."""
+
+
+def decoders(config: SearchConfig, folder: Path) -> dict[str, Translate]:
+    """What translates, by name; the export is in the folder."""
+    model, tokenizer, _ = load_checkpoint(PRETRAINED)
+    light = in_8_bits(model)
+    engines = {kind: Engine(folder, kind == "int8") for kind in ("float32", "int8")}
+    return {
+        "annotated float32": lambda lines: translate(model, tokenizer, lines, config),
+        "annotated int8": lambda lines: translate(light, tokenizer, lines, config),
+    } | {
+        f"CTranslate2 {kind}": translator_by(engine, config, Seen()).translate
+        for kind, engine in engines.items()
+    }
+
+
+def run(options: argparse.Namespace) -> None:
+    """python -m tools.bench bleu"""
+    began, at_commit = time.perf_counter(), commit()
+    corpus = load("multi30k", "en-de")
+    pairs = corpus.splits["validation"][: QUICK if options.quick else None]
+    table: list[dict[str, Any]] = []
+    with TemporaryDirectory() as place:
+        folder = Path(place) / "exported"
+        export(folder, *load_checkpoint(PRETRAINED))
+        for beam in BEAMS:
+            table += rows(decoders(SearchConfig(beam), folder), search(beam), pairs)
+    print(report.table("BLEU on Multi30k's validation set, in lower case, cut by Moses", table))
+    if options.record:
+        report.write(
+            options.record,
+            options.words,
+            commit=at_commit,
+            data=fingerprint(corpus),
+            config={"captions": len(pairs), "beams": BEAMS, "alpha": SearchConfig.alpha},
+            seconds=time.perf_counter() - began,
+            curve=[{"beam": beam} for beam in BEAMS],
+            scores={"table": table},
+        )
+
+
+def rows(
+    decoders: dict[str, Translate], name: str, pairs: Sequence[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """The score of each decoder, and how many of its translations are those of the first."""
+    sources, references = zip(*pairs, strict=True)
+    written = {decoder: translate(sources) for decoder, translate in decoders.items()}
+    first = next(iter(written.values()))
+    return [
+        {
+            "search": name,
+            "decoder": decoder,
+            "BLEU": moses_bleu(texts, references).value,
+            "the same": sum(a == b for a, b in zip(texts, first, strict=True)),
+            "captions": len(pairs),
+        }
+        for decoder, texts in written.items()
+    ]
