@@ -132,8 +132,10 @@ class Run:
         seed_step(self.config.seed, self.step)
         self.optimizer.zero_grad()
         *others, last = [batch.to(self.device) for batch in share.batches]
-        losses = [self.backward(batch, share.tokens, sync=False) for batch in others]
-        losses.append(self.backward(last, share.tokens, sync=True))
+        weight = self.model.embedding.weight  # the factor is of its kind, and where it is
+        factor = self.scaler.scale(weight.new_tensor(workers.count() / share.tokens))
+        losses = [self.backward(batch, factor, sync=False) for batch in others]
+        losses.append(self.backward(last, factor, sync=True))
         loss = workers.total(torch.stack(losses).sum()).item() / share.tokens
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss} at step {self.step + 1}")
@@ -143,8 +145,8 @@ class Run:
         self.scaler.update()
         return loss
 
-    def backward(self, batch: Batch, tokens: int, sync: bool) -> Tensor:
-        """Add a micro-batch's share of the gradient; returns its loss, summed over its tokens.
+    def backward(self, batch: Batch, factor: Tensor, sync: bool) -> Tensor:
+        """Add a micro-batch's gradient, times factor (); returns its loss, summed over its tokens.
 
         With `sync` the gradients of all workers meet: they are averaged, so each comes in
         multiplied by the number of workers.
@@ -152,8 +154,8 @@ class Run:
         ddp = self.objective if isinstance(self.objective, DistributedDataParallel) else None
         with ddp.no_sync() if ddp and not sync else nullcontext():
             with self.autocast():
-                loss = self.objective(batch)
-            self.scaler.scale(loss * workers.count() / tokens).backward()
+                loss = self.objective(batch, factor)
+            (loss * factor).backward()
         return loss.detach()
 
     def autocast(self) -> torch.autocast:

@@ -135,6 +135,16 @@ def test_sixteen_bits_follow_single_precision(batch, precision):
     assert half.scaler.is_enabled() == (precision == "fp16")
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_objective_is_told_all_that_its_loss_is_multiplied_by(batch, parts):
+    run, told = fresh(CALM, precision="fp16"), []
+    true = run.objective.forward
+    run.objective.forward = lambda *given: told.append(given[1].item()) or true(*given)
+    whole = share(PAIRS, torch.arange(len(PAIRS)).numpy(), micro_batches=parts)
+    run.update(whole)
+    assert told == [pytest.approx(65_536 / whole.tokens)] * parts
+
+
 def test_a_scaled_step_that_overflows_is_left_out(batch):
     run = fresh(precision="fp16")
     run.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
