@@ -122,8 +122,8 @@ def fused_loss(
     x (..., D) from the decoder, weight (V, D) of the shared embedding, target (...) of ids. Returns
     a scalar in nats, summed over the tokens that are not padding, with gradients for x and weight
     (first ones only). There are logits for `chunk` positions at a time: (chunk, V), not (N, V).
-    scale (), if given, is what the caller will multiply the loss by: the gradients are the same, and
-    in fp16 they do not vanish before that.
+    scale (), if given, is what the caller will multiply the loss by: the gradients stay the same,
+    and in fp16 they do not vanish before that.
     """
     if chunk < 1:
         raise ValueError(f"chunk is a number of positions, at least 1, not {chunk}")

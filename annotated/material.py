@@ -16,6 +16,7 @@ from annotated import workers
 from annotated.batching import Encoded, encode_pairs, positions
 from annotated.corpora import Corpus, language, load, load_files, read_pairs
 from annotated.prepared import Prepared, fingerprint, prepare, read_state, sample
+from annotated.ranges import RangeError
 from annotated.tokenizer import Tokenizer, spaced
 
 Pairs = list[tuple[str, str]]
@@ -55,9 +56,12 @@ def device_of(options: argparse.Namespace) -> torch.device:
 
 
 def override(config: Any, options: argparse.Namespace) -> Any:
-    """The configuration with every field that an option sets."""
+    """The configuration with every field that an option sets; "auto" leaves it for later."""
     given = {field.name: getattr(options, field.name, None) for field in fields(config)}
-    return replace(config, **{name: value for name, value in given.items() if value is not None})
+    try:
+        return replace(config, **{k: v for k, v in given.items() if v not in (None, "auto")})
+    except RangeError as error:
+        raise UserError(f"--{error.name.replace('_', '-')} {error.reason}") from None
 
 
 # The corpus.
