@@ -195,7 +195,8 @@ def begin(options: argparse.Namespace, device: torch.device) -> Trial:
         "words": [*options.words],
     }
     workers.wait()  # until all have found the same folder to be free
-    config = settle(config, options, device)
+    width = (begun[0].config if begun else model_config).d_model
+    config = settle(config, options, device, width)
     about["words"] += measured(config, options)
     torch.manual_seed(config.seed)
     if begun:
@@ -209,18 +210,21 @@ def begin(options: argparse.Namespace, device: torch.device) -> Trial:
 
 
 def settle(
-    config: TrainingConfig, options: argparse.Namespace, device: torch.device
+    config: TrainingConfig, options: argparse.Namespace, device: torch.device, width: int
 ) -> TrainingConfig:
-    """The configuration with what is left to a measurement: the first worker's, for all."""
+    """The configuration with what is left to a measurement: the first worker's, for all.
+
+    width: of the model's vectors.
+    """
     if device.type == "cpu" and config.products is None:
         products = agreed(choose_products(), SETTINGS, device)
         say(f"float32 products: {products}, by a measurement")
         config = replace(config, products=products)
     if options.precision == "auto":
-        choice = "bf16" if is_fast(torch.bfloat16, device) else "fp32"
+        choice = "bf16" if is_fast(torch.bfloat16, device, width) else "fp32"
         config = replace(config, precision=agreed(choice, PRECISIONS, device))
         say(f"precision: {config.precision}, by a measurement")
-    elif config.precision != "fp32" and not is_fast(PRECISIONS[config.precision], device):
+    elif config.precision != "fp32" and not is_fast(PRECISIONS[config.precision], device, width):
         say(
             f"{config.precision} is not faster than fp32 here and may take many times as long: "
             "--precision auto takes what is fast"

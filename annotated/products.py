@@ -67,12 +67,13 @@ def gain_in(dtype: torch.dtype, tries: int = 3, rows: int = 512, width: int = 51
     return min(seconds[False]) / min(seconds[True])
 
 
-def is_fast(dtype: torch.dtype, device: torch.device) -> bool:
+def is_fast(dtype: torch.dtype, device: torch.device, width: int = 512) -> bool:
     """Whether products in these 16 bits are faster than in float32: by measure on a CPU.
 
-    Every GPU has fp16. bf16 has those of compute capability 8 and more; older ones emulate it.
+    width: of the model; narrow products gain less than the conversion takes. Every GPU has
+    fp16. Those of compute capability 8 and more have bf16, which older ones emulate.
     """
     if device.type == "cpu":
-        return gain_in(dtype) >= GAIN
+        return gain_in(dtype, width=width) >= GAIN
     new = torch.cuda.get_device_capability(device)[0] >= 8
     return dtype == torch.float16 or (new and torch.cuda.is_bf16_supported())

@@ -233,7 +233,7 @@ class Fast:
 
     def __init__(self, monkeypatch, products="high", bf16=True):
         monkeypatch.setattr(commands, "choose_products", lambda: products)
-        monkeypatch.setattr(commands, "is_fast", lambda dtype, device: bf16)
+        monkeypatch.setattr(commands, "is_fast", lambda dtype, device, width: bf16)
 
 
 MEASURED = TINY.replace("--products highest ", "")

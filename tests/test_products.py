@@ -136,8 +136,10 @@ def test_the_gain_is_of_a_product_under_autocast_and_the_fastest_try_counts(monk
 
 @pytest.mark.parametrize(("gain", "fast"), [(0.01, False), (1.1, False), (GAIN, True), (4, True)])
 def test_on_a_cpu_the_clock_says_whether_16_bits_are_fast(monkeypatch, gain, fast):
-    monkeypatch.setattr(products, "gain_in", lambda dtype: gain)
-    assert is_fast(torch.bfloat16, torch.device("cpu")) == fast
+    asked = []
+    monkeypatch.setattr(products, "gain_in", lambda dtype, width: asked.append(width) or gain)
+    assert is_fast(torch.bfloat16, torch.device("cpu"), width=96) == fast
+    assert asked == [96]
 
 
 @pytest.mark.parametrize(
