@@ -7,7 +7,6 @@ no PyTorch, which takes longer to import than a sentence to translate.
 import argparse
 import os
 import sys
-import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -43,12 +42,15 @@ HELP = {
     "scale": "factor on the learning rate of equation 3",
     "smoothing": "label smoothing (Section 5.4)",
     "r_drop": "times the disagreement of two dropouts of a batch; not in the paper (Section 5.4)",
-    "precision": "of matrix products (Section 5.2)",
+    "precision": "of matrix products; auto: bf16 where that is faster, else fp32 (Section 5.2)",
+    "products": "how fp32 products are computed (default: on a CPU, the fastest by measure; "
+    "Section 5.2, Speed)",
     "compile": "hand the model to torch.compile (Section 5.2)",
     "seed": "of the start, the batches and the dropout",
     "log_every": "steps between two rows of the log",
     "validate_every": "steps between two looks at the validation set, each with a checkpoint",
-    "keep": "checkpoints that stay, the newest: to average (Section 6.1)",
+    "average": "checkpoints that annotated average takes the mean of (Section 6.1)",
+    "keep": "checkpoints that stay, the newest (default: as many as are averaged)",
     "beam": f"hypotheses at a time; 1 is greedy (default: {SearchConfig.beam}; Section 6.1)",
     "alpha": "how much the score forgives length; 0 is not at all "
     f"(default: {SearchConfig.alpha}; Section 6.1)",
@@ -59,7 +61,11 @@ HELP = {
 
 NAMES = {int: "N", float: "X", str: "NAME"}  # of values, in the help
 ENGINES = ["annotated", "ctranslate2"]
-CHOICES = {"precision": ["fp32", "bf16", "fp16"], "positions": ["sinusoidal", "learned"]}
+CHOICES = {
+    "precision": ["fp32", "bf16", "fp16", "auto"],
+    "products": ["highest", "high", "medium"],
+    "positions": ["sinusoidal", "learned"],
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,8 +88,8 @@ def add_fields(group: Any, config: type) -> None:
         if field.name not in HELP:
             continue
         kind = hints[field.name]
-        if isinstance(kind, types.UnionType):  # such as float | None
-            kind = kind.__args__[0]
+        if args := typing.get_args(kind):  # such as float | None
+            kind = args[0]
         option = option_of(field.name)
         if kind is bool:
             group.add_argument(
@@ -145,7 +151,7 @@ def add_train_command(verbs: Any) -> None:
         "       annotated train --resume FOLDER [--steps N] [--minutes X]",
         help="train a model",
         description="Train a model on a corpus. What is not given has a value that suits the "
-        "corpus on two cores; --preset base or big takes the paper's model instead. Ctrl-C or "
+        "corpus on two cores; --preset base or big takes the paper's instead. Ctrl-C or "
         "SIGTERM stops the run after the step under way, with a checkpoint, and --resume takes it "
         "up again. Under torchrun, all processes train one model: "
         "torchrun --nproc-per-node 2 -m annotated train ...",
@@ -170,7 +176,9 @@ def add_train_command(verbs: Any) -> None:
     )
     add_device(training)
     model = training.add_argument_group("the model")
-    model.add_argument("--preset", choices=list(PRESETS), help="the paper's sizes (Table 3)")
+    model.add_argument(
+        "--preset", choices=list(PRESETS), help="the paper's model and training (Table 3)"
+    )
     add_fields(model, TransformerConfig)
     add_fields(training.add_argument_group("the training"), TrainingConfig)
     training.set_defaults(run=commands.run_train)
@@ -192,7 +200,10 @@ def add_average_command(verbs: Any) -> None:
         "--out", type=Path, metavar="FOLDER", required=True, help="where the model goes"
     )
     averaging.add_argument(
-        "--last", type=int, default=5, metavar="K", help="how many checkpoints (default: 5)"
+        "--last",
+        type=int,
+        metavar="K",
+        help="how many checkpoints (default: what training was told with --average)",
     )
     averaging.add_argument(
         "--half", action="store_true", help="keep the weights in float16: half the size"

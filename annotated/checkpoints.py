@@ -128,7 +128,7 @@ def restore_optimizer(run: Run, tensors: dict[str, Tensor]) -> None:
 def save_run(folder: Path | str, run: Run, tokenizer: Tokenizer, about: dict[str, Any]) -> Path:
     """Write everything that a run needs to go on into `folder`/step-N; returns that path.
 
-    The newest `run.config.keep` stay, older ones go. Raises CheckpointError where it cannot be
+    The newest `run.config.kept()` stay, older ones go. Raises CheckpointError where it cannot be
     written, FloatingPointError where a weight is not finite; earlier checkpoints are untouched.
     """
     if not all(weight.isfinite().all() for weight in run.model.parameters()):
@@ -141,7 +141,7 @@ def save_run(folder: Path | str, run: Run, tokenizer: Tokenizer, about: dict[str
         write_model(part, run.model, tokenizer, about)
         save_file(optimizer_tensors(run), part / "optimizer.safetensors")
         write(part / "run.json", json.dumps(facts, indent=1))
-    for old in steps_in(Path(folder))[: -run.config.keep]:
+    for old in steps_in(Path(folder))[: -run.config.kept()]:
         shutil.rmtree(old)
     return place
 

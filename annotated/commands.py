@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, count, islice
@@ -43,7 +43,7 @@ from annotated.material import (
     vocabulary,
 )
 from annotated.options import UserError, heard_or_not, override
-from annotated.products import choose_products
+from annotated.products import SETTINGS, choose_products, is_fast
 from annotated.record import (
     all_of,
     commit,
@@ -55,13 +55,23 @@ from annotated.record import (
     write_record,
 )
 from annotated.sentences import Seen
-from annotated.tokenizer import Tokenizer
-from annotated.training import Interrupt, Run, TrainingConfig, train, validation_loss
+from annotated.tokenizer import SMALLEST, Tokenizer
+from annotated.training import (
+    PRECISIONS,
+    Interrupt,
+    Run,
+    TrainingConfig,
+    train,
+    validation_loss,
+)
 from annotated.transformer import PRESETS, Transformer, TransformerConfig
 from annotated.translating import results, translator_of
 
 RUNS = Path("runs")
-FROM_ZERO = {"pad", "attention_bias", "norm_first"}  # fields of a model that may be 0 or False
+PAPERS = {  # a preset's training, with checkpoints ten minutes apart on the paper's GPUs
+    "base": TrainingConfig(steps=100_000, validate_every=1500, average=5),
+    "big": TrainingConfig(steps=300_000, validate_every=600, average=20),
+}
 RECIPES = {  # what suits each corpus on two cores; every value can be set by an option
     "toy": (
         TransformerConfig(2000, 2, 128, 256, heads=4, dropout=0.0, norm_first=True),
@@ -77,7 +87,7 @@ RECIPES = {  # what suits each corpus on two cores; every value can be set by an
         TransformerConfig(8000, layers=3, d_model=256, d_ff=1024, heads=4),
         TrainingConfig(2048, steps=40_000, warmup=1000, scale=0.7),
     ),
-    "wmt14": (PRESETS["base"], TrainingConfig()),
+    "wmt14": (PRESETS["base"], PAPERS["base"]),
     "files": (
         TransformerConfig(8000, layers=3, d_model=256, d_ff=1024, heads=4),
         TrainingConfig(4096, steps=40_000, warmup=1000, scale=0.7),
@@ -87,10 +97,17 @@ RECIPES = {  # what suits each corpus on two cores; every value can be set by an
 
 def configure(options: argparse.Namespace) -> tuple[TransformerConfig, TrainingConfig]:
     """The two configurations of a run: the corpus's recipe or a preset, then the options."""
-    model, training = RECIPES[corpus_name(options)]
+    corpus, french = corpus_name(options), options.pair == "en-fr"
+    model, training = RECIPES[corpus]
+    if corpus == "wmt14" and french:
+        model = replace(model, vocab_size=32_000)  # the paper's are word pieces, ours are BPE
     if preset := getattr(options, "preset", None):
-        model = replace(PRESETS[preset], vocab_size=model.vocab_size)
-    return override(model, options), override(training, options)
+        model, training = replace(PRESETS[preset], vocab_size=model.vocab_size), PAPERS[preset]
+        model = replace(model, dropout=0.1) if french else model  # Table 3's 0.3 is of en-de
+    model, training = override(model, options), override(training, options)
+    if model.vocab_size < SMALLEST:
+        raise UserError(f"--vocab-size is {SMALLEST} or more, not {model.vocab_size}")
+    return model, training
 
 
 # annotated data
@@ -146,8 +163,10 @@ def run_train(options: argparse.Namespace) -> int:
             again += ["--record", str(options.record)] if options.record else []
             say(f"stopped at step {trial.run.step:,}; to go on: {shlex.join(again)}")
             return 128 + stopped_by  # as shells count: 130 for Ctrl-C, 143 for SIGTERM
-        if options.record and workers.rank() == 0:
-            record(options.record, trial)
+        if workers.rank() == 0:
+            complete(trial.folder)  # it is there, or it is said that it is not
+            if options.record:
+                record(options.record, trial)
         use = shlex.join(["annotated", "translate", "--model", str(trial.folder)])
         say(f"done: the model is in {trial.folder}; {use}")
         return 0
@@ -166,17 +185,18 @@ def begin(options: argparse.Namespace, device: torch.device, held: ExitStack) ->
     check(begun[0].config if begun else model_config, config)
     corpus = workers.first(lambda: corpus_asked(options))
     folder = workers.first(lambda: new_folder(options, corpus, held))
-    about = {
+    about: dict[str, Any] = {
         "data": corpus.name,
         "pair": f"{corpus.source}-{corpus.target}",
         "files": [str(file.resolve()) for file in files_named(options)],
         "sums": held_out_sums(corpus),
         "vocab_size": model_config.vocab_size,  # as asked for: there may be fewer tokens
         "lowercase": bool(options.lowercase),
-        "words": options.words,
+        "words": [*options.words],
     }
-    if device.type == "cpu" and config.precision == "fp32":
-        say(f"float32 products: {choose_products()}, by a measurement")
+    width = (begun[0].config if begun else model_config).d_model
+    config = settle(config, options, device, width)
+    about["words"] += measured(config, options)
     torch.manual_seed(config.seed)
     if begun:
         model, tokenizer, before = begun
@@ -187,6 +207,46 @@ def begin(options: argparse.Namespace, device: torch.device, held: ExitStack) ->
         tokenizer = workers.first(lambda: vocabulary(corpus, *kind))
         model = Transformer(replace(model_config, vocab_size=len(tokenizer)))
     return Trial(Run(model.to(device), config), corpus, tokenizer, folder, about)
+
+
+def settle(
+    config: TrainingConfig, options: argparse.Namespace, device: torch.device, width: int
+) -> TrainingConfig:
+    """The configuration with what is left to a measurement: the first worker's, for all.
+
+    width: of the model's vectors.
+    """
+    if device.type == "cpu" and config.products is None:
+        products = agreed(choose_products(), SETTINGS, device)
+        say(f"float32 products: {products}, by a measurement")
+        config = replace(config, products=products)
+    if options.precision == "auto":
+        choice = "bf16" if is_fast(torch.bfloat16, device, width) else "fp32"
+        config = replace(config, precision=agreed(choice, PRECISIONS, device))
+        say(f"precision: {config.precision}, by a measurement")
+    elif config.precision != "fp32" and not is_fast(PRECISIONS[config.precision], device, width):
+        say(
+            f"{config.precision} is not faster than fp32 here and may take many times as long: "
+            "--precision auto takes what is fast"
+        )
+    return config
+
+
+def agreed(choice: str, names: Iterable[str], device: torch.device) -> str:
+    """The first worker's choice among the names, which all workers take."""
+    names = [*names]
+    index = names.index(choice) if workers.rank() == 0 else 0
+    return names[int(workers.total(torch.tensor(index, device=device)))]
+
+
+def measured(config: TrainingConfig, options: argparse.Namespace) -> list[str]:
+    """The options that repeat what was measured, for the record's command."""
+    words = []
+    if config.products != options.products:
+        words += ["--products", str(config.products)]
+    if options.precision == "auto":
+        words += ["--precision", config.precision]  # the last one counts
+    return words
 
 
 DROPOUTS = ("dropout", "attention_dropout", "hidden_dropout")  # they have no weights
@@ -208,17 +268,14 @@ def initial(options: argparse.Namespace) -> tuple[Transformer, Tokenizer, dict[s
 
 def check(model: TransformerConfig, training: TrainingConfig) -> None:
     """ValueError where no model can have these sizes: before anything takes long."""
-    for field in fields(model):
-        value = getattr(model, field.name)
-        if isinstance(value, int) and value < (0 if field.name in FROM_ZERO else 1):
-            raise UserError(f"--{field.name.replace('_', '-')} must be at least 1, not {value}")
     longest = training.longest() + SearchConfig.extra
     if model.positions == "learned" and model.max_length < longest:
         raise UserError(
             f"translating sentences of {training.longest()} tokens takes {longest} positions: "
             "raise --max-length or lower --max-tokens"
         )
-    Transformer(replace(model, vocab_size=1, layers=1))  # its parts know what they cannot be
+    with torch.device("meta"):  # sizes without memory
+        Transformer(replace(model, layers=1))  # its parts know what they cannot be
 
 
 def new_folder(options: argparse.Namespace, corpus: Corpus, held: ExitStack) -> Path:
@@ -258,6 +315,7 @@ def take_up(options: argparse.Namespace, device: torch.device, held: ExitStack) 
     """The run that --resume names, held, to go on for as long as it was told or options say."""
     folder = options.resume
     refuse_changes(options)
+    override(TrainingConfig(), options)  # numbers out of range are said first
     if (folder / "run.json").exists():
         raise UserError(
             f"{folder} is one checkpoint: give --resume the run's folder, {folder.parent}, and it "

@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 
+from annotated.ranges import Count, Power, Whole, check_ranges
 from annotated.sentences import join
 from annotated.tokenizer import Tokenizer
 
@@ -16,16 +17,12 @@ def length_penalty(length: int, alpha: float) -> float:
 class SearchConfig:
     """How to search for a translation; the defaults are the paper's (Section 6.1)."""
 
-    beam: int = 4  # hypotheses at a time, k
-    alpha: float = 0.6  # of the length penalty
-    extra: int = 50  # tokens that a translation may have beyond its source's
+    beam: Count = 4  # hypotheses at a time, k
+    alpha: Power = 0.6  # of the length penalty
+    extra: Whole = 50  # tokens that a translation may have beyond its source's
 
     def __post_init__(self) -> None:
-        for name, least in ("beam", 1), ("alpha", 0), ("extra", 0):
-            if not getattr(self, name) >= least:  # nan is not
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
-        if self.alpha > 100:
-            raise ValueError(f"alpha must be at most 100, not {self.alpha}")
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
+from annotated.ranges import RangeError
+
 
 class UserError(ValueError):
     """Something that the user can mend: one sentence."""
@@ -29,6 +31,9 @@ def tell(sentence: str) -> None:
 
 
 def override(config: Any, options: argparse.Namespace) -> Any:
-    """The configuration with every field that an option sets."""
+    """The configuration with every field that an option sets; "auto" leaves it for later."""
     given = {field.name: getattr(options, field.name, None) for field in fields(config)}
-    return replace(config, **{name: value for name, value in given.items() if value is not None})
+    try:
+        return replace(config, **{k: v for k, v in given.items() if v not in (None, "auto")})
+    except RangeError as error:
+        raise UserError(f"--{error.name.replace('_', '-')} {error.reason}") from None

@@ -57,15 +57,16 @@ class Objective(nn.Module):
         self.smoothing = smoothing
         self.r_drop = r_drop  # times the disagreement of two dropouts (Section 5.4)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch, scale: Tensor | None = None) -> Tensor:
         """The smoothed loss in nats, summed over all tokens of batch.target_out.
 
         With `r_drop` it is `r_drop_loss`, of two passes. A batch with nothing to predict has the
-        loss 0, and gradients of 0 for all weights.
+        loss 0, and gradients of 0 for all weights. scale (), if given, is what the caller will
+        multiply the loss by: fp16 has to know it beforehand (Section 5.4).
         """
         if not self.r_drop:
             x, target = self.outputs(batch)
-            return fused_loss(x, self.weight, target, self.smoothing, self.pad)
+            return fused_loss(x, self.weight, target, self.smoothing, self.pad, scale=scale)
         x, target = self.outputs(Batch(*(ids.repeat(2, 1) for ids in batch)))  # (2 N, D), (2 N,)
         first, second = x.chunk(2)  # the same tokens, under another dropout
         target = target[: len(first)]

@@ -21,6 +21,8 @@ from annotated.batching import Batch, Share
 from annotated.dropout import quicken
 from annotated.optimizer import adam, learning_rate
 from annotated.packing import Objective
+from annotated.products import SETTINGS
+from annotated.ranges import Count, Length, Positive, Rate, Seed, Weight, check_ranges
 from annotated.transformer import Transformer
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -30,38 +32,37 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 class TrainingConfig:
     """How to train; the defaults are the paper's (Sections 5.1 to 5.4)."""
 
-    batch_tokens: int = 25_000  # that a step reads on each side, at most; padding not counted
-    max_tokens: int = 256  # pairs with a longer side are left out: the paper does not say
-    micro_batches: int = 1  # parts in which a worker takes its share of a step
-    steps: int = 100_000
-    minutes: float | None = None  # stop after this time, validation included, or after the steps
-    warmup: int = 4000  # steps
-    scale: float = 1.0  # times the learning rate of equation 3
-    smoothing: float = 0.1
-    r_drop: float = 0.0  # times the disagreement of two dropouts of a batch: not in the paper
+    batch_tokens: Length = 25_000  # that a step reads on each side, at most; padding not counted
+    max_tokens: Length = 256  # pairs with a longer side are left out: the paper does not say
+    micro_batches: Count = 1  # parts in which a worker takes its share of a step
+    steps: Count = 100_000
+    minutes: Positive | None = None  # stop after this time, validation included, or after the steps
+    warmup: Count = 4000  # steps
+    scale: Positive = 1.0  # times the learning rate of equation 3
+    smoothing: Rate = 0.1
+    r_drop: Weight = 0.0  # times the disagreement of two dropouts of a batch: not in the paper
     precision: str = "fp32"  # of the products: fp32, bf16 or fp16
+    products: str | None = None  # how those in fp32 are computed (Speed); as PyTorch is set
     compile: bool = False  # hand the model to torch.compile
-    seed: int = 1  # of the start, the batches and the dropout
-    log_every: int = 100  # steps between two rows of the log
-    validate_every: int = 1000  # steps between two looks at the validation set
-    keep: int = 5  # checkpoints that stay, the newest: to go on from, and to average
+    seed: Seed = 1  # of the start, the batches and the dropout
+    log_every: Count = 100  # steps between two rows of the log
+    validate_every: Count = 1000  # steps between two looks at the validation set
+    average: Count = 5  # checkpoints, the newest, whose mean is the model (Section 6.1)
+    keep: Count | None = None  # checkpoints that stay, the newest: `average` where not given
 
     def __post_init__(self) -> None:
-        counts = "batch_tokens", "max_tokens", "micro_batches", "steps", "warmup"
-        for name in [*counts, "log_every", "validate_every", "keep"]:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.smoothing < 1:
-            raise ValueError(f"smoothing is a share from 0 up to 1, not {self.smoothing}")
-        if not 0 <= self.r_drop < math.inf:
-            raise ValueError(f"r_drop must be at least 0, not {self.r_drop}")
-        if self.precision not in PRECISIONS:
-            names = ", ".join(PRECISIONS)
-            raise ValueError(f"precision is one of {names}, not {self.precision!r}")
+        check_ranges(self)
+        for name, names in ("precision", [*PRECISIONS]), ("products", [*SETTINGS, None]):
+            if (value := getattr(self, name)) not in names:
+                raise ValueError(f"{name} is one of {', '.join(map(str, names))}, not {value!r}")
 
     def longest(self) -> int:
         """The most tokens that a sentence may have, EOS included."""
         return min(self.max_tokens, self.batch_tokens)
+
+    def kept(self) -> int:
+        """How many checkpoints stay."""
+        return self.keep or self.average
 
 
 def seed_step(seed: int, step: int) -> None:
@@ -117,6 +118,8 @@ class Run:
         self.log: list[dict[str, float]] = []
         self.since = Since()
         self.device = next(model.parameters()).device
+        if config.products:
+            torch.set_float32_matmul_precision(config.products)
         quicken(model)
         self.optimizer = adam(model)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
@@ -132,8 +135,10 @@ class Run:
         seed_step(self.config.seed, self.step)
         self.optimizer.zero_grad()
         *others, last = [batch.to(self.device) for batch in share.batches]
-        losses = [self.backward(batch, share.tokens, sync=False) for batch in others]
-        losses.append(self.backward(last, share.tokens, sync=True))
+        weight = self.model.embedding.weight  # the factor is of its kind, and where it is
+        factor = self.scaler.scale(weight.new_tensor(workers.count() / share.tokens))
+        losses = [self.backward(batch, factor, sync=False) for batch in others]
+        losses.append(self.backward(last, factor, sync=True))
         loss = workers.total(torch.stack(losses).sum()).item() / share.tokens
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss} at step {self.step + 1}")
@@ -143,8 +148,8 @@ class Run:
         self.scaler.update()
         return loss
 
-    def backward(self, batch: Batch, tokens: int, sync: bool) -> Tensor:
-        """Add a micro-batch's share of the gradient; returns its loss, summed over its tokens.
+    def backward(self, batch: Batch, factor: Tensor, sync: bool) -> Tensor:
+        """Add a micro-batch's gradient, times factor (); returns its loss, summed over its tokens.
 
         With `sync` the gradients of all workers meet: they are averaged, so each comes in
         multiplied by the number of workers.
@@ -152,8 +157,8 @@ class Run:
         ddp = self.objective if isinstance(self.objective, DistributedDataParallel) else None
         with ddp.no_sync() if ddp and not sync else nullcontext():
             with self.autocast():
-                loss = self.objective(batch)
-            self.scaler.scale(loss * workers.count() / tokens).backward()
+                loss = self.objective(batch, factor)
+            (loss * factor).backward()
         return loss.detach()
 
     def autocast(self) -> torch.autocast:

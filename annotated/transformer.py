@@ -11,28 +11,32 @@ from annotated.attention import Mask, MultiHeadAttention, causal_mask, padding_m
 from annotated.embeddings import SharedEmbedding
 from annotated.feed_forward import FeedForward
 from annotated.positions import LearnedPositions, SinusoidalPositions
+from annotated.ranges import Count, Positive, Rate, Whole, check_ranges
 
 
 @dataclass(frozen=True)
 class TransformerConfig:
     """The sizes of a model; the defaults are the paper's base model (Table 3)."""
 
-    vocab_size: int = 37000  # V, one vocabulary for source and target
-    layers: int = 6  # N, in each stack
-    d_model: int = 512  # D, the width of every vector between two layers
-    d_ff: int = 2048  # F, the width inside the feed-forward network
-    heads: int = 8  # H
-    d_k: int | None = None  # K, of queries and keys: d_model / heads where not given
-    d_v: int | None = None  # of values: likewise
-    dropout: float = 0.1  # on sub-layers' outputs and the embedded input (Section 5.4)
-    attention_dropout: float = 0.0  # on the attention weights: not in the paper
-    hidden_dropout: float = 0.0  # inside the feed-forward network: not in the paper
+    vocab_size: Count = 37000  # V, one vocabulary for source and target
+    layers: Count = 6  # N, in each stack
+    d_model: Count = 512  # D, the width of every vector between two layers
+    d_ff: Count = 2048  # F, the width inside the feed-forward network
+    heads: Count = 8  # H
+    d_k: Count | None = None  # K, of queries and keys: d_model / heads where not given
+    d_v: Count | None = None  # of values: likewise
+    dropout: Rate = 0.1  # on sub-layers' outputs and the embedded input (Section 5.4)
+    attention_dropout: Rate = 0.0  # on the attention weights: not in the paper
+    hidden_dropout: Rate = 0.0  # inside the feed-forward network: not in the paper
     attention_bias: bool = False  # of Q, K, V and output: the equations have none
-    attention_gain: float = 1.0  # on the start of Q, K and V; PyTorch's own is 0.71
+    attention_gain: Positive = 1.0  # on the start of Q, K and V; PyTorch's own is 0.71
     norm_first: bool = False  # pre-norm, with one more norm after each stack
     positions: str = "sinusoidal"  # or "learned" (Table 3, row E)
-    max_length: int = 512  # of learned positions
-    pad: int = 0  # the id that fills a batch up
+    max_length: Count = 512  # of learned positions
+    pad: Whole = 0  # the id that fills a batch up
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 PRESETS = {

@@ -26,6 +26,7 @@ from annotated.options import UserError, override
 from annotated.record import all_of, commit, config_of, entry, made_by, write_record
 from annotated.sentences import Seen
 from annotated.tokenizer import Tokenizer
+from annotated.training import TrainingConfig
 from annotated.transformer import Transformer
 from annotated.translator import (
     Translator,
@@ -60,13 +61,15 @@ def run_average(options: argparse.Namespace) -> None:
     say(f"the mean of {len(places)} checkpoints, {steps}, is in {options.out}")
 
 
-def to_average(folder: Path, last: int) -> list[Path]:
-    """The last checkpoints of a run."""
-    if last < 1:
-        raise UserError(f"--last must be at least 1, not {last}")
+def to_average(folder: Path, last: int | None) -> list[Path]:
+    """The last checkpoints of a run, as many as it was told to average where `last` is None."""
+    if last is not None and last < 1:
+        raise UserError(f"--last is a whole number from 1, not {last}")
     places = steps_in(folder)
     if not places:
         raise UserError(f"{folder} holds no checkpoints of a run: name a folder such as runs/mine")
+    if last is None:
+        last = TrainingConfig(**facts_of(places[-1])["training"]).average
     if len(places) < last:
         raise UserError(
             f"{folder} has {len(places)} checkpoints, not {last}: train with --keep {last} or give "

@@ -229,6 +229,60 @@ def test_fused_bfloat16_weights_have_bfloat16_gradients():
     torch.testing.assert_close(fused[0], exact[0], rtol=1e-2, atol=0)
 
 
+def sure(count=40, width=16, vocabulary=37_000):
+    """Places, exact in fp16, whose tokens are predicted well: other logits' gradients are tiny."""
+    torch.manual_seed(0)
+    x = torch.randn(count, width).half().float()
+    weight = (torch.randn(vocabulary, width) / width**0.5).half().float()
+    target = torch.randint(1, vocabulary, (count,))
+    weight[target] = 3 * x
+    return x.requires_grad_(), weight.requires_grad_(), target
+
+
+def error_off_target(loss, exact, x, weight, target, factor):
+    """How far the matrix's gradient in fp16 is from that in float64, in rows of no target."""
+    with torch.autocast("cpu", torch.float16):
+        value = loss(x, weight)
+    (ours,) = torch.autograd.grad(value * factor, weight)
+    (theirs,) = torch.autograd.grad(exact(x.double(), weight.double()), weight)
+    others = torch.ones(len(weight), dtype=torch.bool).index_fill_(0, target, False)
+    return ((ours / factor - theirs)[others].norm() / theirs[others].norm()).item()
+
+
+@pytest.mark.parametrize("factor", [2.0**10, 65_536 / 40])
+def test_fused_gradients_in_fp16_are_scaled_before_they_are_rounded(factor):
+    x, weight, target = sure()
+    scale = torch.tensor(factor)
+    fused, plain = (
+        error_off_target(loss, lambda x, w: torch_loss(x, w, target), x, weight, target, factor)
+        for loss in (
+            lambda x, w: fused_loss(x, w, target, scale=scale),
+            lambda x, w: smoothed_loss(x @ w.T, target),
+        )
+    )
+    assert fused < 5e-4 and fused < 1.1 * plain
+
+
+def test_r_drop_gradients_in_fp16_are_scaled_before_they_are_rounded():
+    first, weight, target = sure()
+    second = (first.detach() + 0.3).half()
+    off = error_off_target(
+        lambda x, w: r_drop_loss(x, second.to(x.dtype), w, target),
+        lambda x, w: r_drop_by_hand(x, second.to(x.dtype), w, target, 0.1, 1.0),
+        *(first, weight, target, 2.0**10),
+    )
+    assert off < 1e-3
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 3e4])
+def test_a_scale_changes_no_gradient(scale):
+    x, weight, target = places(dtype=torch.float64)
+    told = torch.tensor(scale, dtype=torch.float64)
+    ours = value_and_gradients(lambda x, w: fused_loss(x, w, target, scale=told), x, weight)
+    theirs = value_and_gradients(lambda x, w: torch_loss(x, w, target), x, weight)
+    torch.testing.assert_close(ours, theirs)
+
+
 class Largest(TorchDispatchMode):
     """Remembers how many numbers the largest tensor has that any operation returns."""
 

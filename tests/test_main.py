@@ -38,7 +38,10 @@ from annotated.tokenizer import Tokenizer
 from annotated.training import TrainingConfig
 from annotated.transformer import TransformerConfig
 
-TINY = "--layers 1 --d-model 16 --d-ff 16 --heads 2 --vocab-size 300 --validate-every 2 --steps 3"
+TINY = (
+    "--layers 1 --d-model 16 --d-ff 16 --heads 2 --vocab-size 300 --products highest "
+    "--validate-every 2 --steps 3"
+)
 RUN = "runs/toy-en-de"  # where the fixture `trained` puts its run
 WORDS = ["dog", "cat", "child", "man", "sees", "hears", "the", "a"]
 LINES = [f"{a} {b} {c} ." for a in WORDS for b in WORDS for c in WORDS]
@@ -198,11 +201,110 @@ def test_options_are_fields_of_the_configurations(trained, tmp_path):
     assert run.config.steps == 3 and run.config.validate_every == 2
 
 
-def test_a_preset_is_the_papers_model_with_the_options_on_top():
-    words = ["train", "--preset", "big", "--layers", "2", "--no-norm-first", "--minutes", "1.5"]
-    model, training = commands.configure(parser().parse_args(words))
+def configured(words):
+    return commands.configure(parser().parse_args(["train", *words.split()]))
+
+
+def test_a_preset_is_the_papers_with_the_options_on_top():
+    model, training = configured("--preset big --layers 2 --no-norm-first --minutes 1.5 --warmup 9")
     assert (model.d_model, model.layers, model.norm_first) == (1024, 2, False)
-    assert training.minutes == 1.5
+    assert (training.minutes, training.warmup, training.steps) == (1.5, 9, 300_000)
+
+
+@pytest.mark.parametrize(
+    ("words", "dropout", "vocab_size", "steps", "average"),
+    [
+        ("--data wmt14", 0.1, 37_000, 100_000, 5),
+        ("--data wmt14 --pair en-fr", 0.1, 32_000, 100_000, 5),
+        ("--data wmt14 --preset base", 0.1, 37_000, 100_000, 5),
+        ("--data wmt14 --preset base --pair en-fr", 0.1, 32_000, 100_000, 5),
+        ("--data wmt14 --preset big", 0.3, 37_000, 300_000, 20),
+        ("--data wmt14 --preset big --pair en-de", 0.3, 37_000, 300_000, 20),
+        ("--data wmt14 --preset big --pair en-fr", 0.1, 32_000, 300_000, 20),
+        ("--data multi30k --preset big --pair en-fr", 0.1, 6000, 300_000, 20),
+        (
+            "--data wmt14 --preset big --pair en-fr --dropout 0.2 --average 3",
+            0.2,
+            32_000,
+            300_000,
+            3,
+        ),
+    ],
+)
+def test_a_preset_is_a_row_of_the_paper(words, dropout, vocab_size, steps, average):
+    model, training = configured(words)
+    assert (model.dropout, model.vocab_size) == (dropout, vocab_size)
+    assert (training.steps, training.average, training.kept()) == (steps, average, average)
+    assert (training.batch_tokens, training.warmup, training.scale) == (25_000, 4000, 1.0)
+    assert training.smoothing == 0.1 and SearchConfig() == SearchConfig(beam=4, alpha=0.6)
+
+
+def test_nothing_is_done_where_there_is_no_model(capsys, monkeypatch):
+    monkeypatch.setattr(commands, "fit", lambda trial: 0)
+    assert main(["train", *TINY.split()]) == 2
+    said = capsys.readouterr().err
+    assert f"{RUN} holds no model" in said and "done" not in said
+
+
+class Fast:
+    """What a machine's measurements say: the fastest products, and whether 16 bits are fast."""
+
+    def __init__(self, monkeypatch, products="high", bf16=True):
+        monkeypatch.setattr(commands, "choose_products", lambda: products)
+        monkeypatch.setattr(commands, "is_fast", lambda dtype, device, width: bf16)
+
+
+MEASURED = TINY.replace("--products highest ", "")
+
+
+@pytest.fixture
+def setting():
+    """The setting of float32 products, put back after the test."""
+    before = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+def test_what_was_measured_is_in_the_checkpoint_and_in_the_record_s_command(
+    setting, tmp_path, capsys, monkeypatch
+):
+    Fast(monkeypatch)
+    words = ["train", *MEASURED.split(), "--precision", "auto", "--out", "a", "--record", "r.json"]
+    assert main(words) == 0
+    err = capsys.readouterr().err
+    assert "float32 products: high, by a measurement" in err
+    assert "precision: bf16, by a measurement" in err
+    record = json.loads((tmp_path / "r.json").read_text())
+    facts = json.loads((steps_in(tmp_path / "a")[-1] / "run.json").read_text())
+    for training in (record["config"]["training"], facts["training"]):
+        assert (training["precision"], training["products"]) == ("bf16", "high")
+    assert facts["products"] == "high"
+    again = shlex.split(record["command"])[1:]
+    assert again == [*words, "--products", "high", "--precision", "bf16"]
+    Fast(monkeypatch, "medium", bf16=False)  # a busy day, or another machine
+    assert main([*again, "--out", "b"]) == 0
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    torch.set_float32_matmul_precision("highest")
+    assert main(["train", "--resume", "a", "--steps", "4"]) == 0
+    assert torch.get_float32_matmul_precision() == "high"
+    assert resume("a")[0].config.precision == "bf16"
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize("fast", [True, False])
+def test_sixteen_bits_where_they_are_slow_are_said(capsys, monkeypatch, precision, fast):
+    Fast(monkeypatch, bf16=fast)
+    assert main(["train", *TINY.split(), "--precision", precision]) == 0
+    said = f"{precision} is not faster than fp32 here" in capsys.readouterr().err
+    assert said != fast
+    assert resume(RUN)[0].config.precision == precision
+
+
+def test_where_sixteen_bits_are_slow_auto_is_single_precision(capsys, monkeypatch):
+    Fast(monkeypatch, bf16=False)
+    assert main(["train", *TINY.split(), "--precision", "auto"]) == 0
+    assert "precision: fp32, by a measurement" in capsys.readouterr().err
+    assert resume(RUN)[0].config.precision == "fp32"
 
 
 def test_lowercase_is_kept_with_the_vocabulary(tmp_path):
@@ -320,7 +422,8 @@ def test_a_run_can_begin_with_the_weights_of_another(trained, tmp_path, capsys):
         given.config, dropout=0.0, hidden_dropout=0.0
     )
     assert tokenizer.bpe.to_str() == theirs.bpe.to_str()
-    assert about["init"] == before and about["words"] == [*words, "--out", "mine"]
+    assert about["init"] == before
+    assert about["words"] == [*words, "--out", "mine", "--products", "highest"]
     assert resume("mine")[0].config.r_drop == 2.0
     assert main(["train", "--resume", "mine", "--steps", "2"]) == 0  # it needs the first no more
 
@@ -368,7 +471,7 @@ def test_a_model_to_begin_with_must_be_there(capsys):
 def test_a_record_is_of_the_model_that_was_begun_with_too(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "hardware", lambda: "another machine")
     first = f"annotated train {TINY}"
-    second = f"annotated train --init {RUN} --steps 2 --out mine --record r.json"
+    second = f"annotated train --init {RUN} --steps 2 --out mine --record r.json --products highest"
     evaluate = "annotated evaluate --model mine --record s.json"
     for line in (second, evaluate):
         assert main(shlex.split(line)[1:]) == 0
@@ -1093,6 +1196,15 @@ def test_the_average_is_the_mean_of_the_last_checkpoints(tmp_path, capsys):
     assert main(["train", "--resume", "mean", "--steps", "9"]) == 2
 
 
+def test_as_many_are_averaged_as_the_run_was_told_to(tmp_path, capsys):
+    words = TINY.replace("--validate-every 2 --steps 3", "--validate-every 1 --steps 6").split()
+    assert main(["train", *words, "--average", "3", "--out", "mine"]) == 0
+    assert [place.name for place in steps_in(tmp_path / "mine")] == steps_named(4, 5, 6)
+    assert main(["average", "mine", "--out", "mean"]) == 0
+    assert "the mean of 3 checkpoints, steps 4 to 6" in last_line(capsys)
+    assert load_checkpoint("mean")[2]["averaged"] == [4, 5, 6]
+
+
 def test_half_the_size_keeps_the_translations(trained, capsys):
     for out, half in (("full", []), ("half", ["--half"])):
         assert main(["average", RUN, "--last", "2", "--out", out, *half]) == 0
@@ -1129,7 +1241,7 @@ def test_one_checkpoint_is_in_memory_at_a_time(trained, monkeypatch):
     [
         ([RUN, "--out", "mean"], f"{RUN} has 2 checkpoints, not 5: train with --keep 5 or give"),
         ([RUN, "--out", "mean", "--last", "3"], "not 3: train with --keep 3 or give --last 2"),
-        ([RUN, "--out", "mean", "--last", "0"], "--last must be at least 1, not 0"),
+        ([RUN, "--out", "mean", "--last", "0"], "--last is a whole number from 1, not 0"),
         ([RUN, "--out", RUN, "--last", "2"], f"--out {RUN} exists already"),
         (["nowhere", "--out", "mean"], "nowhere holds no checkpoints of a run"),
         ([f"{RUN}/step-00000003", "--out", "mean"], "holds no checkpoints of a run"),
@@ -1224,17 +1336,28 @@ def test_data_shows_files(tmp_path, capsys):
         (["translate", "--model", "nowhere"], "nowhere holds no model"),
         (["evaluate", "--model", "nowhere"], "nowhere holds no model"),
         (["train", "--heads", "3"], "not divisible by 3 heads"),
-        (["train", "--heads", "0"], "--heads must be at least 1"),
-        (["train", "--layers", "0"], "--layers must be at least 1"),
-        (["train", "--d-model", "-16"], "--d-model must be at least 1"),
+        (["train", "--heads", "0"], "--heads is a whole number from 1 to 10^9, not 0"),
+        (["train", "--layers", "0"], "--layers is a whole number from 1"),
+        (["train", "--d-model", "-16"], "--d-model is a whole number from 1"),
+        (["train", "--d-k", "0"], "--d-k is a whole number from 1"),
         (["train", "--d-model", "15", "--heads", "1"], "d_model must be even"),
         (["train", "--device", "tpu"], "cpu or cuda"),
-        (["train", "--steps", "0"], "steps"),
-        (["train", "--micro-batches", "0"], "micro_batches must be at least 1"),
-        (["train", "--dropout", "1.5"], "dropout"),
-        (["train", "--vocab-size", "5"], "259 ids or more, not 5"),
-        (["train", "--batch-tokens", "1"], "none of 200 training pairs has 1 tokens or less"),
-        (["train", "--smoothing", "1"], "smoothing"),
+        (["train", "--steps", "0"], "--steps is a whole number from 1"),
+        (["train", "--micro-batches", "0"], "--micro-batches is a whole number from 1"),
+        (["train", "--minutes", "0"], "--minutes is finite and more than 0, not 0.0"),
+        (["train", "--minutes", "inf"], "--minutes is finite and more than 0, not inf"),
+        (["train", "--dropout", "1.5"], "--dropout is from 0 up to 1, not 1.5"),
+        (["train", "--dropout", "nan"], "--dropout is from 0 up to 1, not nan"),
+        (["train", "--attention-gain", "inf"], "--attention-gain is finite and more than 0"),
+        (["train", "--scale", "-1"], "--scale is finite and more than 0, not -1.0"),
+        (["train", "--seed", "-1"], "--seed is a whole number from 0 up to 2^63, not -1"),
+        (["train", "--vocab-size", "258"], "--vocab-size is 259 or more, not 258"),
+        (["data", "--vocab-size", "258"], "--vocab-size is 259 or more, not 258"),
+        (["data", "--max-tokens", "0"], "--max-tokens is a whole number from 2"),
+        (["train", "--batch-tokens", "1"], "--batch-tokens is a whole number from 2"),
+        (["train", "--batch-tokens", "2"], "none of 200 training pairs has 2 tokens or less"),
+        (["train", "--smoothing", "1"], "--smoothing is from 0 up to 1"),
+        (["train", "--resume", "nowhere", "--minutes", "nan"], "--minutes is finite"),
         (["train", "--source", "a"], "--source and --target go together"),
         (["train", "--valid-source", "a"], "--source and --target go together"),
         (["train", "--source", "a", "--target", "b", "--data", "toy"], "take the place of --data"),
@@ -1242,7 +1365,7 @@ def test_data_shows_files(tmp_path, capsys):
     ],
 )
 def test_what_the_user_can_mend_is_one_sentence_and_status_2(words, said, capsys, tmp_path):
-    small = TINY.split() if words[0] == "train" else []
+    small = TINY.split() if words[0] == "train" and "--resume" not in words else []
     assert main([words[0], *small, *words[1:]]) == 2
     err = capsys.readouterr().err
     assert said in err.splitlines()[-1]
@@ -1288,12 +1411,12 @@ def test_a_set_that_is_not_there_is_said(trained, capsys):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["--beam", "0"], "beam must be at least 1, not 0"),
-        (["--beam", "-2"], "beam must be at least 1, not -2"),
-        (["--alpha", "-1"], "alpha must be at least 0, not -1"),
-        (["--alpha", "nan"], "alpha must be at least 0, not nan"),
-        (["--extra", "-1"], "extra must be at least 0, not -1"),
-        (["--alpha", "1e308"], "alpha must be at most 100"),
+        (["--beam", "0"], "--beam is a whole number from 1 to 10^9, not 0"),
+        (["--beam", "-2"], "--beam is a whole number from 1 to 10^9, not -2"),
+        (["--alpha", "-1"], "--alpha is from 0 to 100, not -1"),
+        (["--alpha", "nan"], "--alpha is from 0 to 100, not nan"),
+        (["--extra", "-1"], "--extra is a whole number from 0 to 10^9, not -1"),
+        (["--alpha", "1e308"], "--alpha is from 0 to 100"),
     ],
 )
 def test_a_search_that_cannot_be_is_said(trained, monkeypatch, capsys, command, words, said):
@@ -1333,7 +1456,8 @@ def test_a_full_gpu_is_one_sentence(monkeypatch, capsys):
 def test_a_full_memory_is_one_sentence(trained, monkeypatch, capsys):
     """No machine has room for this many tokens."""
     piped(monkeypatch, b"the dog\n")
-    assert main(["translate", "--model", RUN, "--extra", str(10**14)]) == 2
+    many = ["--extra", str(10**9), "--beam", "4000"]
+    assert main(["translate", "--model", RUN, *many]) == 2
     assert "the memory is full" in (line := last_line(capsys)) and "--extra" in line
 
 

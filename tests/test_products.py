@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from annotated import products
-from annotated.products import ERROR, GAIN, SETTINGS, best_setting, choose_products, try_products
+from annotated.products import (
+    ERROR,
+    GAIN,
+    SETTINGS,
+    best_setting,
+    choose_products,
+    gain_in,
+    is_fast,
+    try_products,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -111,11 +120,45 @@ def test_the_error_is_that_against_numpy_in_double_precision():
     assert try_products("highest", rows=32, width=64)[1] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_gain_is_of_a_product_under_autocast_and_the_fastest_try_counts(monkeypatch, dtype):
+    seen, ticks, product = [], iter([0, 6, 10, 14, 20, 23, 30, 31]), torch.Tensor.__matmul__
+
+    def spy(left, right):
+        seen.append(product(left, right).dtype)
+        return product(left, right)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", spy)
+    monkeypatch.setattr(products.time, "perf_counter", lambda: next(ticks))
+    assert gain_in(dtype, tries=2) == 3 / 1  # float32: 6 and 3, 16 bits: 4 and 1
+    assert seen == [torch.float32, dtype] * 2
+
+
+@pytest.mark.parametrize(("gain", "fast"), [(0.01, False), (1.1, False), (GAIN, True), (4, True)])
+def test_on_a_cpu_the_clock_says_whether_16_bits_are_fast(monkeypatch, gain, fast):
+    asked = []
+    monkeypatch.setattr(products, "gain_in", lambda dtype, width: asked.append(width) or gain)
+    assert is_fast(torch.bfloat16, torch.device("cpu"), width=96) == fast
+    assert asked == [96]
+
+
+@pytest.mark.parametrize(
+    ("capability", "supported", "bf16"),
+    [((6, 0), True, False), ((7, 5), True, False), ((8, 0), True, True), ((9, 0), False, False)],
+)
+def test_on_a_gpu_its_generation_says_it(monkeypatch, capability, supported, bf16):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    assert is_fast(torch.bfloat16, torch.device("cuda")) == bf16
+    assert is_fast(torch.float16, torch.device("cuda"))
+
+
 def test_nobody_elses_random_numbers_move():
     torch.manual_seed(3)
     expected = torch.rand(5)
     torch.manual_seed(3)
     choose_products(tries=1)
+    gain_in(torch.bfloat16, tries=1)
     assert torch.rand(5).equal(expected)
 
 

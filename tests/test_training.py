@@ -3,7 +3,7 @@
 import math
 import os
 import signal
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -43,12 +43,6 @@ def test_the_defaults_are_the_papers():
     assert config.r_drop == 0.0
 
 
-@pytest.mark.parametrize("r_drop", [-1.0, math.nan, math.inf])
-def test_a_disagreement_cannot_be_paid_for_so(r_drop):
-    with pytest.raises(ValueError, match="r_drop must be at least 0"):
-        TrainingConfig(r_drop=r_drop)
-
-
 def test_r_drop_takes_part_in_a_step(batch):
     """Two runs that part only in it draw the same masks, and pay more for their disagreement."""
     noisy = replace(CALM, dropout=0.3)
@@ -56,15 +50,48 @@ def test_r_drop_takes_part_in_a_step(batch):
     assert losses[1] > losses[0]
 
 
-@pytest.mark.parametrize("name", ["batch_tokens", "micro_batches", "steps", "warmup", "max_tokens"])
-def test_a_count_below_one_is_refused(name):
-    with pytest.raises(ValueError, match=f"{name} must be at least 1"):
-        TrainingConfig(**{name: 0})
+COUNTS = "micro_batches steps warmup log_every validate_every average keep"
+WRONG = {  # values that are out of range, for each field that holds a number
+    **dict.fromkeys(COUNTS.split(), [0, -1, 2.5, math.nan, math.inf, 10**10]),
+    **dict.fromkeys(["batch_tokens", "max_tokens"], [0, 1, math.nan]),
+    **dict.fromkeys(["minutes", "scale"], [0.0, -1.0, math.nan, math.inf]),
+    "smoothing": [-0.1, 1.0, math.nan],
+    "r_drop": [-1.0, math.nan, math.inf],
+    "seed": [-1, 2**63, math.nan],
+}
 
 
-def test_an_unknown_precision_is_refused():
-    with pytest.raises(ValueError, match="fp32, bf16, fp16"):
-        TrainingConfig(precision="fp8")
+@pytest.mark.parametrize("name", WRONG)
+def test_a_number_out_of_range_is_refused(name):
+    for value in WRONG[name]:
+        with pytest.raises(ValueError, match=f"^{name} is .*, not {value}"):
+            TrainingConfig(**{name: value})
+
+
+def test_every_number_has_a_range():
+    names = {field.name for field in fields(TrainingConfig)}
+    assert names - set(WRONG) == {"precision", "products", "compile"}
+
+
+@pytest.mark.parametrize("wrong", [{"precision": "fp8"}, {"products": "low"}])
+def test_a_name_that_is_none_is_refused(wrong):
+    with pytest.raises(ValueError, match=f"{[*wrong][0]} is one of .*(fp32, bf16|highest, high)"):
+        TrainingConfig(**wrong)
+
+
+def test_as_many_checkpoints_stay_as_are_averaged_where_nobody_says_more():
+    assert TrainingConfig().kept() == 5 and TrainingConfig(average=20).kept() == 20
+    assert TrainingConfig(average=20, keep=3).kept() == 3
+
+
+@pytest.mark.parametrize("products", [None, "high"])
+def test_a_run_multiplies_as_it_is_told(products):
+    before = torch.get_float32_matmul_precision()
+    try:
+        fresh(products=products)
+        assert torch.get_float32_matmul_precision() == (products or before)
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_a_step_is_adam_on_the_mean_loss_of_real_tokens(batch):
@@ -133,6 +160,16 @@ def test_sixteen_bits_follow_single_precision(batch, precision):
     assert losses[-1][1] < 0.8 * losses[0][1]
     assert all(weight.dtype == torch.float32 for weight in half.model.parameters())
     assert half.scaler.is_enabled() == (precision == "fp16")
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_objective_is_told_all_that_its_loss_is_multiplied_by(batch, parts):
+    run, told = fresh(CALM, precision="fp16"), []
+    true = run.objective.forward
+    run.objective.forward = lambda *given: told.append(given[1].item()) or true(*given)
+    whole = share(PAIRS, torch.arange(len(PAIRS)).numpy(), micro_batches=parts)
+    run.update(whole)
+    assert told == [pytest.approx(65_536 / whole.tokens)] * parts
 
 
 def test_a_scaled_step_that_overflows_is_left_out(batch):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 
 import pytest
 import torch
@@ -120,8 +121,28 @@ def test_the_gain_scales_the_first_queries_keys_and_values_only():
     for name, weight in plain.items():
         gained = name.endswith(("query.weight", "key.weight", "value.weight"))
         assert_close(halved[name], weight * (0.5 if gained else 1.0), rtol=0, atol=0)
-    with pytest.raises(ValueError, match="attention_gain is positive"):
-        Transformer(TransformerConfig(9, 2, 8, 16, 2, attention_gain=0.0))
+
+
+WRONG = {  # values that are out of range, for each field that holds a number
+    **dict.fromkeys("vocab_size layers d_model d_ff heads d_k d_v max_length".split(), [0, 1.5]),
+    **dict.fromkeys(
+        ["dropout", "attention_dropout", "hidden_dropout"], [-0.1, 1.0, 1.5, math.nan, math.inf]
+    ),
+    "attention_gain": [0.0, -1.0, math.nan, math.inf],
+    "pad": [-1, math.nan],
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_number_out_of_range_is_refused(name):
+    for value in WRONG[name]:
+        with pytest.raises(ValueError, match=f"^{name} is .*, not {value}"):
+            TransformerConfig(**{name: value})
+
+
+def test_every_number_has_a_range():
+    names = {field.name for field in dataclasses.fields(TransformerConfig)}
+    assert names - set(WRONG) == {"attention_bias", "norm_first", "positions"}
 
 
 def test_presets_are_those_of_table_3():

@@ -52,13 +52,20 @@ class Padded(nn.Module):
         self.model = model
         self.smoothing = smoothing
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch, scale: Tensor | None = None) -> Tensor:
         """The smoothed loss in nats, summed over all tokens of batch.target_out."""
         logits = self.model(batch.source, batch.target_in)  # (B, T, V)
         return smoothed_loss(logits, batch.target_out, self.smoothing, self.model.config.pad)
 
 
-def whole_loss(x: Tensor, weight: Tensor, target: Tensor, smoothing: float, pad: int) -> Tensor:
+def whole_loss(
+    x: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    smoothing: float,
+    pad: int,
+    scale: Tensor | None = None,
+) -> Tensor:
     """`fused_loss` with the logits in one piece: x (N, D), weight (V, D), target (N,)"""
     return smoothed_loss(nn.functional.linear(x, weight), target, smoothing, pad)
 
