@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from annotated.engine import EngineError, library
+from annotated.files import write
 from annotated.folders import all_or_nothing
 from annotated.positions import sinusoids
 from annotated.tokenizer import BOS, EOS, PAD, Tokenizer
@@ -123,5 +124,5 @@ def export(
     }
     with all_or_nothing(Path(folder)) as part:
         spec.save(str(part))
-        (part / "model.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+        write(part / "model.json", json.dumps(description, indent=1))
         tokenizer.save(part / "tokenizer.json")
