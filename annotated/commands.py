@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, count, islice
@@ -43,7 +43,7 @@ from annotated.material import (
     vocabulary,
 )
 from annotated.options import UserError, heard_or_not, override
-from annotated.products import SETTINGS, choose_products, is_fast
+from annotated.products import choose_products, is_fast
 from annotated.record import (
     all_of,
     commit,
@@ -195,7 +195,7 @@ def begin(options: argparse.Namespace, device: torch.device, held: ExitStack) ->
         "words": [*options.words],
     }
     width = (begun[0].config if begun else model_config).d_model
-    config = settle(config, options, device, width)
+    config = workers.first(lambda: settle(config, options, device, width))
     about["words"] += measured(config, options)
     torch.manual_seed(config.seed)
     if begun:
@@ -212,17 +212,16 @@ def begin(options: argparse.Namespace, device: torch.device, held: ExitStack) ->
 def settle(
     config: TrainingConfig, options: argparse.Namespace, device: torch.device, width: int
 ) -> TrainingConfig:
-    """The configuration with what is left to a measurement: the first worker's, for all.
+    """The configuration with what is left to a measurement.
 
     width: of the model's vectors.
     """
     if device.type == "cpu" and config.products is None:
-        products = agreed(choose_products(), SETTINGS, device)
-        say(f"float32 products: {products}, by a measurement")
-        config = replace(config, products=products)
+        config = replace(config, products=choose_products())
+        say(f"float32 products: {config.products}, by a measurement")
     if options.precision == "auto":
         choice = "bf16" if is_fast(torch.bfloat16, device, width) else "fp32"
-        config = replace(config, precision=agreed(choice, PRECISIONS, device))
+        config = replace(config, precision=choice)
         say(f"precision: {config.precision}, by a measurement")
     elif config.precision != "fp32" and not is_fast(PRECISIONS[config.precision], device, width):
         say(
@@ -230,13 +229,6 @@ def settle(
             "--precision auto takes what is fast"
         )
     return config
-
-
-def agreed(choice: str, names: Iterable[str], device: torch.device) -> str:
-    """The first worker's choice among the names, which all workers take."""
-    names = [*names]
-    index = names.index(choice) if workers.rank() == 0 else 0
-    return names[int(workers.total(torch.tensor(index, device=device)))]
 
 
 def measured(config: TrainingConfig, options: argparse.Namespace) -> list[str]:
