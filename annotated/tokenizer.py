@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from annotated.files import write
 
 PAD, BOS, EOS = 0, 1, 2  # the ids that no text is ever encoded to
 SPECIALS = ["<pad>", "<bos>", "<eos>"]
 SMALLEST = len(SPECIALS) + 256  # a vocabulary without any merge
+WORD = r" ?\p{L}+(?:-\p{L}+)*| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
 class TokenizerError(ValueError):
@@ -43,7 +44,9 @@ def learn_merges(lines: Iterable[str], vocab_size: int, lowercase: bool) -> toke
     bpe = tokenizers.Tokenizer(models.BPE())
     space = normalizers.Prepend(" ")  # a word is the same wherever it stands
     bpe.normalizer = normalizers.Sequence([space, *[normalizers.Lowercase()] * lowercase])
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = pre_tokenizers.Split(Regex(WORD), "isolated")
+    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([words, as_bytes])
     bpe.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -61,7 +64,7 @@ def is_ours(bpe: tokenizers.Tokenizer) -> bool:
     ids = bpe.get_vocab()
     return (
         isinstance(bpe.model, models.BPE)
-        and isinstance(bpe.pre_tokenizer, pre_tokenizers.ByteLevel)
+        and isinstance(bpe.pre_tokenizer, (pre_tokenizers.ByteLevel, pre_tokenizers.Sequence))
         and isinstance(bpe.decoder, (decoders.ByteLevel, decoders.Sequence))
         and [ids.get(special) for special in SPECIALS] == [PAD, BOS, EOS]
         and all(byte in ids for byte in pre_tokenizers.ByteLevel.alphabet())

@@ -10,7 +10,7 @@ import pytest
 import tokenizers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import models
+from tokenizers import models, pre_tokenizers
 
 from annotated.tokenizer import (
     BOS,
@@ -263,3 +263,19 @@ def test_foreign_vocabulary_is_refused(tmp_path, kind):
 def test_lowering_agrees_with_unicode_where_python_knows_the_character():
     assert unicodedata.category("İ") == "Lu"
     assert LOWER.decode(LOWER.encode("İ")) == "İ".lower()
+
+
+def test_a_word_keeps_its_hyphens_and_nothing_else_inside_it():
+    lines = ["the black-and-white T-Shirt of a 3-year-old, - he said -"] * 3
+    tokenizer = Tokenizer.train(lines, 400)
+    pieces = tokenizer.pieces(tokenizer.encode(lines[0]))
+    assert {" black-and-white", " T-Shirt", " 3", "-", "year-old", ",", " -"} <= set(pieces)
+    assert tokenizer.decode(tokenizer.encode(lines[0])) == lines[0]
+
+
+def test_a_vocabulary_with_another_rule_for_words_is_read_as_it_is(tmp_path):
+    bpe = Tokenizer.train(["T-Shirt"] * 3, 300).bpe
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # cuts at hyphens
+    Tokenizer(bpe).save(tmp_path / "tokenizer.json")
+    tokenizer = Tokenizer.load(tmp_path / "tokenizer.json")
+    assert "-" in tokenizer.pieces(tokenizer.encode("T-Shirt"))
