@@ -1,5 +1,5 @@
 # Tangled from chapters/6-1-speed.md: change it there, then run `make tangle`.
-"""Weights of 8 bits, and how many threads a step of decoding is worth (Section 6.1)."""
+"""Weights of 8 bits; the threads and the products that suit a step of decoding (Section 6.1)."""
 
 import copy
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from annotated.products import choose_products
 from annotated.transformer import Transformer, parameter_count
 
 LITTLE = 50_000_000  # multiplications in a step: with fewer, sharing takes longer than it spares
@@ -27,6 +28,21 @@ def threads_for(model: Transformer, rows: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+MANY = 128  # rows that tell as much of a product as more would
+
+
+@contextmanager
+def products_for(model: Transformer, rows: int) -> Iterator[None]:
+    """In here float32 products on a CPU are computed as is fastest for a step of so many rows."""
+    before, weight = torch.get_float32_matmul_precision(), model.embedding.weight
+    if weight.device.type == "cpu" and weight.dtype == torch.float32:
+        choose_products(rows=min(rows, MANY), width=model.config.d_model)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 STEPS = 127  # in 8 bits, from zero to the largest weight of a row

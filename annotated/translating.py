@@ -4,6 +4,7 @@ import argparse
 import json
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from annotated.export import export
 from annotated.files import write as write_file
 from annotated.folders import readable, steps_in
 from annotated.hypotheses import Hypothesis, SearchConfig
-from annotated.inference import threads_for
+from annotated.inference import products_for, threads_for
 from annotated.material import device_of, say, sets_asked, sides
 from annotated.options import UserError, override
 from annotated.record import all_of, commit, config_of, entry, made_by, write_record
@@ -105,7 +106,8 @@ def run_export(options: argparse.Namespace) -> None:
 def by_pytorch(folder: Path, options: argparse.Namespace, search: SearchConfig) -> Translator:
     """The model of a checkpoint, on the device that is asked for."""
     model, tokenizer, about = load_checkpoint(folder, device_of(options))
-    return translator_of(model, tokenizer, search, about, seen_by(folder, about))
+    seen, measured = seen_by(folder, about), options.command == "translate"
+    return translator_of(model, tokenizer, search, about, seen, measured)
 
 
 def translator_of(
@@ -114,11 +116,17 @@ def translator_of(
     search: SearchConfig,
     about: dict[str, Any],
     seen: Seen,
+    measured: bool = False,
 ) -> Translator:
-    """A model as a translator of what training has seen."""
+    """A model as a translator of what training has seen.
+
+    measured: with products chosen for speed, which may round otherwise another time.
+    """
 
     def find(encoded: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
-        with threads_for(model, len(encoded) * search.beam):
+        rows = len(encoded) * search.beam
+        products = products_for(model, rows) if measured else nullcontext()
+        with threads_for(model, rows), products:
             return search_all(model, encoded, n_best, search, TOKENS)
 
     seen = replace(seen, longest=longest_source(model, search, seen))

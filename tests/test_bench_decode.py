@@ -154,7 +154,7 @@ def test_marian_runs_as_it_comes_and_with_the_products_that_we_choose():
     contenders = [SimpleNamespace(name=name, take=None) for name in names]
     found = {row.name: row.setting for row in decode.rows_of(contenders, "medium")}
     assert found == {
-        "annotated float32": "highest",
+        "annotated float32": "medium",
         "Marian": "highest",
         "Marian, chosen products": "medium",
         "CTranslate2 int8": "highest",

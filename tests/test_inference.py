@@ -10,7 +10,7 @@ from torch import nn
 from annotated import inference
 from annotated.batching import pad
 from annotated.decoding import SearchConfig, beam_search
-from annotated.inference import Int8Linear, in_8_bits
+from annotated.inference import Int8Linear, in_8_bits, products_for
 from annotated.tokenizer import EOS
 from annotated.transformer import Transformer, TransformerConfig, parameter_count
 
@@ -111,3 +111,19 @@ def test_little_work_has_one_thread_and_more_has_all():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_products_are_measured_for_the_rows_of_a_step_and_left_as_they_were(monkeypatch):
+    asked = []
+
+    def choose(rows, width):
+        asked.append((rows, width))
+        torch.set_float32_matmul_precision("medium")
+
+    monkeypatch.setattr(inference, "choose_products", choose)
+    with products_for(a_model(), 4):
+        assert torch.get_float32_matmul_precision() == "medium"
+    with products_for(a_model(), 4000), products_for(a_model().double(), 4):
+        pass
+    assert asked == [(4, 64), (inference.MANY, 64)]
+    assert torch.get_float32_matmul_precision() == "highest"

@@ -116,10 +116,11 @@ class Row:
 
 
 def rows_of(contenders: Sequence[Process], chosen: str) -> list[Row]:
-    """Each contender as it comes; Marian once more with the products that are chosen."""
+    """Each contender as its user meets it; Marian once more with the products that are chosen."""
     rows = []
     for each in contenders:
-        rows.append(Row(each.name, each.take))
+        ours = each.name.startswith("annotated")  # which chooses its products
+        rows.append(Row(each.name, each.take, chosen if ours else "highest"))
         if each.name == AGAINST:
             rows.append(Row(f"{AGAINST}, chosen products", each.take, chosen))
     return rows
