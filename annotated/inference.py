@@ -31,6 +31,7 @@ def threads_for(model: Transformer, rows: int) -> Iterator[None]:
 
 
 MANY = 128  # rows that tell as much of a product as more would
+WIDER = 2  # times D, between the D x D maps of attention and the D x V of the logits
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def products_for(model: Transformer, rows: int) -> Iterator[None]:
     """In here float32 products on a CPU are computed as is fastest for a step of so many rows."""
     before, weight = torch.get_float32_matmul_precision(), model.embedding.weight
     if weight.device.type == "cpu" and weight.dtype == torch.float32:
-        choose_products(rows=min(rows, MANY), width=model.config.d_model)
+        choose_products(rows=min(rows, MANY), width=WIDER * model.config.d_model)
     try:
         yield
     finally:

@@ -125,5 +125,5 @@ def test_products_are_measured_for_the_rows_of_a_step_and_left_as_they_were(monk
         assert torch.get_float32_matmul_precision() == "medium"
     with products_for(a_model(), 4000), products_for(a_model().double(), 4):
         pass
-    assert asked == [(4, 64), (inference.MANY, 64)]
+    assert asked == [(4, 128), (inference.MANY, 128)]
     assert torch.get_float32_matmul_precision() == "highest"

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from annotated.inference import WIDER
 from annotated.record import commit, software
 from annotated.transformer import Transformer, TransformerConfig
 from tools.bench import report, work
@@ -146,7 +147,7 @@ def run(options: argparse.Namespace) -> None:
         for sentences, beam in cells(amount):
             kind = {"size": size, "search": search(beam), "sentences": sentences}
             report.say(", ".join(map(str, kind.values())))
-            chosen = chosen_products(sentences * beam, config.d_model)
+            chosen = chosen_products(sentences * beam, WIDER * config.d_model)
             rows = rows_of(contenders, chosen)
             race(rows, sources(config, sentences), beam, amount)
             lines.append(kind | {"products": chosen} | summary(rows, sentences * amount.length))
