@@ -81,19 +81,20 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(heads * d_v, d_model, bias)
         self.dropout = nn.Dropout(dropout)  # on the weights: not in the paper
         self.keep_weights = False  # set it to look inside: see `weights`
-        self.weights: Tensor | None = None  # (B, H, T, S) of the last call
+        self.weights: Tensor | None = None  # (B, H, T, S) of the last call, if it made any
 
     def forward(self, x: Tensor, memory: Tensor, mask: "Mask" = None) -> Tensor:
         """x (B, T, D) looks at memory (B, S, D) -> (B, T, D).
 
-        mask: broadcastable to (B, H, T, S), True where attention may look; or a `View`.
+        mask: broadcastable to (B, H, T, S), True where attention may look; None: everywhere; or
+        a `View`.
         """
         view = mask if isinstance(mask, View) else View(mask)
         query = self.split(self.query(x))  # (B, H, T, K)
         key, value = view.keys_values(self, memory)  # (B, H, S, K), (B, H, S, K')
         heads, weights = view.attend(self, query, key, value)  # (B, H, T, K')
-        if self.keep_weights and weights is not None:
-            self.weights = weights.detach()  # (B, H, T, S)
+        if self.keep_weights:
+            self.weights = None if weights is None else weights.detach()  # (B, H, T, S)
         return self.output(self.merge(heads))  # (B, T, D)
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,17 +102,17 @@ class MultiHeadAttention(nn.Module):
         return self.split(self.key(memory)), self.split(self.value(memory))
 
     def split(self, x: Tensor) -> Tensor:
-        """(B, S, H K) -> (B, H, S, K)"""
+        """(..., S, H K) -> (..., H, S, K)"""
         return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
 
     @staticmethod
     def merge(x: Tensor) -> Tensor:
-        """(B, H, T, K) -> (B, T, H K)"""
+        """(..., H, T, K) -> (..., T, H K)"""
         return x.transpose(-3, -2).flatten(-2)
 
 
 class View:
-    """How a layer's queries see its memory. This one has a mask, and looks by equation 1."""
+    """How queries see a memory, in every layer of a stack: with a mask, by equation 1."""
 
     def __init__(self, mask: Tensor | None = None):
         self.mask = mask  # broadcastable to (B, H, T, S), True where attention may look
@@ -123,8 +124,11 @@ class View:
     def attend(
         self, layer: MultiHeadAttention, query: Tensor, key: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """query (B, H, T, K), keys, values -> (B, H, T, K') and the weights (B, H, T, S)."""
+        """query (B, H, T, K), key (B, H, S, K), value (B, H, S, K') -> (B, H, T, K'), (B, H, T, S).
+
+        The second are the weights; a view that makes none returns None.
+        """
         return attention(query, key, value, self.mask, layer.dropout)
 
 
-Mask = Tensor | View | None  # what a layer is handed: a mask alone is a view that has it
+Mask = Tensor | View | None  # what a layer takes as its mask

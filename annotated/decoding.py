@@ -18,7 +18,7 @@ from annotated.transformer import Transformer
 
 
 class KeptView(View):
-    """How new tokens see the source: each layer's keys and values are computed once, and kept."""
+    """Keys and values are computed once for each layer, and kept; as it stands, the source's."""
 
     def __init__(self, mask: Tensor | None = None):
         super().__init__(mask)
@@ -27,7 +27,8 @@ class KeptView(View):
     def keys_values(self, layer: MultiHeadAttention, memory: Tensor) -> tuple[Tensor, ...]:
         """memory (B, S, D) -> keys (B, H, S, K) and values (B, H, S, K')."""
         if layer not in self.kept:
-            self.kept[layer] = tuple(x.contiguous() for x in layer.keys_values(memory))
+            two = layer.keys_values(memory)
+            self.kept[layer] = tuple(x.contiguous() for x in two)  # they are read in every step
         return self.kept[layer]
 
     def attend(
@@ -72,7 +73,7 @@ class Decoding:
         self.model = model
         mask = padding_mask(source)  # (B, 1, 1, S)
         self.memory, _ = model.encode(source, mask)  # (B, S, D)
-        self.across = KeptView(None if mask.all() else mask)
+        self.across = KeptView(None if mask.all() else mask)  # without padding, fewer operations
         self.back = GrowingView(k * (source.size(1) + extra))
         self.own = torch.eye(k, dtype=torch.bool, device=source.device)  # (k, k)
         self.position = torch.zeros(1, dtype=torch.int64, device=source.device)  # of the next one
@@ -83,14 +84,16 @@ class Decoding:
         parent (B, k) says which of the k translations of the step before each one continues.
         """
         if token.size(1) > 1:
-            self.back.mask = self.seen(parent, len(token))
+            self.back.mask = self.visible(parent, len(token))
         # the k stand at one position, side by side
-        x = self.model.decode(token, self.memory, self.across, self.back, self.position)
+        x = self.model.decode(
+            token, self.memory, self.across, mask=self.back, position=self.position
+        )
         self.back.length += token.size(1)
         self.position = self.position + 1
         return self.model.embedding.logits(x)  # (B, k, V)
 
-    def seen(self, parent: Tensor | None, b: int) -> Tensor:
+    def visible(self, parent: Tensor | None, b: int) -> Tensor:
         """Each of the k sees what its parent saw, and its own new entry: (B, 1, k, n)."""
         own, before = self.own.expand(b, 1, *self.own.shape), self.back.mask  # (B, 1, k, k)
         if before is None:
@@ -101,7 +104,6 @@ class Decoding:
 
     def select(self, rows: Tensor) -> None:
         """Go on with these rows (n,) of the batch only."""
-        self.memory = self.memory[rows]
         self.across.select(rows)
         self.back.select(rows)
 
@@ -272,8 +274,9 @@ def candidates(
 ) -> list[list[tuple[str, float]]]:
     """The `n_best` best translations of each line and their scores, best first, in order.
 
-    A line is translated in parts, as `divide` makes them of what training has `seen`; a blank one
-    gives an empty text. batch_tokens bounds the padded source positions times the beam that are
+    A line is translated in parts, as `divide` makes them of what training has `seen`: its i-th
+    candidate joins the i-th best of each part, and has the sum of their scores. A blank line gives
+    an empty text. batch_tokens bounds the padded source positions times the beam that are
     searched together. Raises ValueError where `extra` leaves too few learned positions.
     """
     config, seen = config or SearchConfig(), seen or Seen()

@@ -95,7 +95,7 @@ class Engine:
             [[*map(str, ids), str(EOS)] for ids in encoded],
             beam_size=beam,
             num_hypotheses=beam,  # all of them: we rank
-            length_penalty=0,  # scores are sums, and the search goes on until the best has ended
+            length_penalty=0,  # scores are sums
             min_decoding_length=0,
             max_decoding_length=limit,
             max_input_length=0,  # any

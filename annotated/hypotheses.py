@@ -30,7 +30,7 @@ class Hypothesis:
     """A finished translation."""
 
     ids: list[int]  # without BOS and EOS
-    log_probability: float  # of its ids and EOS, in nats
+    log_probability: float  # of its ids, and of EOS where it was written, in nats
     score: float  # log_probability / length_penalty
 
 

@@ -31,7 +31,7 @@ def threads_for(model: Transformer, rows: int) -> Iterator[None]:
 
 
 MANY = 128  # rows that tell as much of a product as more would
-WIDER = 2  # times D, between the D x D maps of attention and the D x V of the logits
+WIDER = 2  # times D: some matrices of a step are D wide, the largest is V
 
 
 @contextmanager

@@ -30,11 +30,14 @@ class Packing:
 
 
 class PackedView(View):
-    """How packed rows see each other: as the padded batch that they come from."""
+    """How packed rows see a packed memory: as the padded batches that the two come from."""
 
-    def __init__(self, rows: Packing, columns: Packing, mask: Tensor):
-        """Queries stand where `rows` says, keys where `columns` does; mask (B, 1, T or 1, S)."""
-        super().__init__(mask)
+    def __init__(self, rows: Packing, columns: Packing, mask: Tensor | None = None):
+        """Queries stand where `rows` says, keys where `columns` does.
+
+        mask: broadcastable to (B, H, T, S); by default it hides the padding of `columns`.
+        """
+        super().__init__(columns.mask if mask is None else mask)
         self.rows, self.columns = rows, columns
 
     def attend(
@@ -77,12 +80,12 @@ class Objective(nn.Module):
     def outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The decoder's output for each token to predict (N, D), and that token (N,)."""
         rows, columns = Packing(batch.target_in, self.pad), Packing(batch.source, self.pad)
-        itself = PackedView(columns, columns, columns.mask)
-        across = PackedView(rows, columns, columns.mask)
+        itself, across = PackedView(columns, columns), PackedView(rows, columns)
         # the causal mask is enough for the target, whose padding stands at the end
         back = PackedView(rows, rows, causal_mask(rows.shape[1], rows.index.device))
         memory, _ = self.model.encode(columns.pack(batch.source), itself, columns.position)
-        x = self.model.decode(rows.pack(batch.target_in), memory, across, back, rows.position)
+        target = rows.pack(batch.target_in)  # (N,)
+        x = self.model.decode(target, memory, across, mask=back, position=rows.position)
         return x, rows.pack(batch.target_out)  # (N, D), (N,)
 
     @property

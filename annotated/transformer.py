@@ -198,7 +198,7 @@ class Transformer(nn.Module):
     def encode(
         self, source: Tensor, mask: Mask = None, position: Tensor | None = None
     ) -> tuple[Tensor, Mask]:
-        """ids (B, S) -> memory (B, S, D) and the mask (B, 1, 1, S) that hides its padding"""
+        """ids (B, S) -> memory (B, S, D) and the mask that was used, by default (B, 1, 1, S)"""
         mask = padding_mask(source, self.config.pad) if mask is None else mask
         return self.encoder(self.embed(source, position), mask), mask
 
@@ -210,7 +210,7 @@ class Transformer(nn.Module):
         mask: Mask = None,
         position: Tensor | None = None,
     ) -> Tensor:
-        """ids (B, T), and what encode returned -> (B, T, D), before the logits"""
+        """ids (B, T), memory, and how it is seen (B, 1, 1, S) -> (B, T, D), before the logits"""
         mask = causal_mask(target.size(1), target.device) if mask is None else mask
         return self.decoder(self.embed(target, position), memory, mask, memory_mask)
 

@@ -139,9 +139,9 @@ def test_packed_attention_is_padded_attention(bias):
     rows, columns = Packing(ids([4, 1, 6])), Packing(ids([2, 5, 3]))
     x, memory = torch.randn(11, 12).double(), torch.randn(10, 12).double()
     for view, own, other in [
-        (PackedView(rows, columns, columns.mask), x, memory),
+        (PackedView(rows, columns), x, memory),
         (PackedView(rows, rows, causal_mask(6)), x, x),
-        (PackedView(columns, columns, columns.mask), memory, memory),
+        (PackedView(columns, columns), memory, memory),
     ]:
         packed = heads(own, other, view)
         weights = heads.weights
@@ -159,7 +159,7 @@ def test_stacks_are_those_of_the_padded_model(changes):
     embedded = model.embed(columns.pack(batch.source), columns.position)
     assert_close(embedded, columns.pack(model.embed(batch.source)))
     memory, mask = model.encode(batch.source)
-    itself = PackedView(columns, columns, columns.mask)
+    itself = PackedView(columns, columns)
     packed, _ = model.encode(columns.pack(batch.source), itself, columns.position)
     assert_close(packed, columns.pack(memory))
     x, target = Objective(model).outputs(batch)
