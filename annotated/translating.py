@@ -124,6 +124,8 @@ def translator_of(
     """
 
     def find(encoded: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
+        if not encoded:  # blank lines alone
+            return []
         rows = len(encoded) * search.beam
         products = products_for(model, rows) if measured else nullcontext()
         with threads_for(model, rows), products:
