@@ -4,6 +4,9 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
 CHAPTERS := intro.md chapters# or some: make reference CHAPTERS=chapters/3-2-attention.md
 
+# threads that wait for each other sleep: beside other work, spinning costs many times more
+book test: export OMP_WAIT_POLICY ?= passive
+
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | column -t -s '|' 2>/dev/null || \
 		sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
