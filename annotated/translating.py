@@ -12,14 +12,14 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
-from annotated.checkpoints import load_checkpoint, save_checkpoint
+from annotated.checkpoints import load_checkpoint, write_model
 from annotated.corpora import Corpus
 from annotated.decoding import longest_source, search_all
 from annotated.engine import TOKENS
 from annotated.evaluation import Score, all_scores, average
 from annotated.export import export
 from annotated.files import write as write_file
-from annotated.folders import readable, steps_in
+from annotated.folders import all_or_nothing, readable, steps_in
 from annotated.hypotheses import Hypothesis, SearchConfig
 from annotated.inference import products_for, threads_for
 from annotated.material import device_of, say, sets_asked, sides
@@ -56,8 +56,9 @@ def run_average(options: argparse.Namespace) -> None:
             raise UserError("some weights are too large for float16: leave --half out")
     about["averaged"] = [int(place.name.removeprefix("step-")) for place in places]
     about["averaging"] = options.words
-    save_checkpoint(options.out, model, tokenizer, about)
-    write_file(options.out / "run.json", json.dumps(facts, indent=1))
+    with all_or_nothing(options.out) as part:
+        write_model(part, model, tokenizer, about)
+        write_file(part / "run.json", json.dumps(facts, indent=1))
     steps = f"steps {about['averaged'][0]:,} to {about['averaged'][-1]:,}"
     say(f"the mean of {len(places)} checkpoints, {steps}, is in {options.out}")
 
