@@ -167,9 +167,7 @@ def start_linear(module: nn.Module) -> None:
 
 @torch.no_grad()
 def start_attentions(model: nn.Module, gain: float) -> None:
-    """Multiply the weights of all Q, K and V by the gain; ValueError where it is not positive."""
-    if not gain > 0:
-        raise ValueError(f"attention_gain is positive, not {gain}")
+    """Multiply the weights of all Q, K and V by the gain."""
     for module in model.modules():
         if isinstance(module, MultiHeadAttention):
             for linear in (module.query, module.key, module.value):
