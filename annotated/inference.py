@@ -4,6 +4,7 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -34,12 +35,19 @@ MANY = 128  # rows that tell as much of a product as more would
 WIDER = 2  # times D: some matrices of a step are D wide, the largest is V
 
 
+@cache
+def fitting(rows: int, width: int) -> str:
+    """The setting that `choose_products` finds for these sizes, measured once."""
+    return choose_products(rows=rows, width=width)
+
+
 @contextmanager
 def products_for(model: Transformer, rows: int) -> Iterator[None]:
     """In here float32 products on a CPU are computed as is fastest for a step of so many rows."""
     before, weight = torch.get_float32_matmul_precision(), model.embedding.weight
     if weight.device.type == "cpu" and weight.dtype == torch.float32:
-        choose_products(rows=min(rows, MANY), width=WIDER * model.config.d_model)
+        setting = fitting(min(rows, MANY), WIDER * model.config.d_model)
+        torch.set_float32_matmul_precision(setting)
     try:
         yield
     finally:

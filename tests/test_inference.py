@@ -1,6 +1,7 @@
 """annotated.inference: weights of 8 bits lose little, and little work has one thread."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -118,12 +119,14 @@ def test_products_are_measured_for_the_rows_of_a_step_and_left_as_they_were(monk
 
     def choose(rows, width):
         asked.append((rows, width))
-        torch.set_float32_matmul_precision("medium")
+        return "medium"
 
     monkeypatch.setattr(inference, "choose_products", choose)
+    monkeypatch.setattr(inference, "fitting", cache(inference.fitting.__wrapped__))
     with products_for(a_model(), 4):
         assert torch.get_float32_matmul_precision() == "medium"
-    with products_for(a_model(), 4000), products_for(a_model().double(), 4):
-        pass
+    for model, rows in ((a_model(), 4000), (a_model(), 4), (a_model().double(), 4)):
+        with products_for(model, rows):
+            pass
     assert asked == [(4, 128), (inference.MANY, 128)]
     assert torch.get_float32_matmul_precision() == "highest"
