@@ -2,7 +2,7 @@
 .PHONY: help book test test-torchtext lint tangle reference notebooks bench serve clean
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
-CHAPTERS := intro.md chapters# or some: make reference CHAPTERS=chapters/3-2-attention.md
+CHAPTERS := intro.md chapters# or some: make reference CHAPTERS=chapters/model/attention.md
 
 # threads that wait for each other sleep: beside other work, spinning costs many times more
 book test: export OMP_WAIT_POLICY ?= passive
@@ -25,7 +25,7 @@ test: lint ## package, prose and printed outputs agree
 test-torchtext: .venv-torchtext/ready ## the package on torch 2.3, and torchtext with it
 	OMP_NUM_THREADS=2 PYTHONPATH=$(CURDIR) .venv-torchtext/bin/python -m pytest -q --noconftest \
 		-o addopts= tests/test_main.py \
-		$(wildcard $(patsubst annotated/%.py,tests/test_%.py,$(wildcard annotated/*.py)))
+		$(wildcard $(patsubst %.py,tests/test_%.py,$(notdir $(wildcard annotated/*.py annotated/*/*.py))))
 
 lint: .venv/ready ## drift between chapters and package, style, types
 	$(PY) tools/tangle.py --check
@@ -34,7 +34,7 @@ lint: .venv/ready ## drift between chapters and package, style, types
 	$(PY) tools/lint.py
 	$(PY) -m mypy
 
-tangle: .venv/ready ## annotated/*.py from the chapters
+tangle: .venv/ready ## annotated/ from the chapters
 	$(PY) tools/tangle.py
 
 reference: .venv/ready ## tests/reference/*.json from the chapters as they are: look at the diff

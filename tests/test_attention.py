@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from annotated.attention import (
+from annotated.model.attention import (
     MultiHeadAttention,
     View,
     attention,

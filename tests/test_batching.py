@@ -1,4 +1,4 @@
-"""annotated.batching: shapes, the shift right, the token budget, and every pair once an epoch."""
+"""Batching: shapes, the shift right, the token budget, and every pair once an epoch."""
 
 import random
 from itertools import islice
@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotated import batching
-from annotated.batching import (
+from annotated.data import batching
+from annotated.data.batching import (
     Batch,
     batches,
     blank,
@@ -18,14 +18,14 @@ from annotated.batching import (
     cut,
     drop_long,
     encode_pairs,
-    pad,
+    lengths_of,
+    longer_side,
+    pad_sequences,
     plan,
-    positions,
     share,
-    sizes,
     stream,
 )
-from annotated.tokenizer import BOS, EOS, PAD, Tokenizer
+from annotated.data.tokenizer import BOS, EOS, PAD, Tokenizer
 
 TOKENIZER = Tokenizer.train(["the dog sleeps", "der Hund schläft"] * 2, 300)
 IDS = st.lists(st.integers(3, 50), max_size=12)
@@ -71,21 +71,21 @@ def rows(batch: Batch) -> list[tuple[list[int], list[int], list[int]]]:
 
 
 def test_pad_fills_up_on_the_right():
-    padded = pad([[5], [6, 7, 8], []])
+    padded = pad_sequences([[5], [6, 7, 8], []])
     assert padded.dtype == torch.int64
     assert padded.tolist() == [[5, PAD, PAD], [6, 7, 8], [PAD, PAD, PAD]]
 
 
 def test_pad_of_empty_sequences_and_of_none():
-    assert pad([[], []]).shape == (2, 0) and pad([[]]).dtype == torch.int64
+    assert pad_sequences([[], []]).shape == (2, 0) and pad_sequences([[]]).dtype == torch.int64
     with pytest.raises(ValueError):
-        pad([])
+        pad_sequences([])
 
 
 @given(st.lists(IDS, min_size=1))
 @settings(deadline=None)
 def test_pad_keeps_every_id_in_its_place(sequences):
-    padded = pad(sequences)
+    padded = pad_sequences(sequences)
     assert padded.shape == (len(sequences), max(map(len, sequences)))
     for row, sequence in zip(padded.tolist(), sequences, strict=True):
         assert row == sequence + [PAD] * (len(row) - len(sequence))
@@ -156,8 +156,8 @@ def test_drop_long_tells_how_many_by_what_is_left():
 
 
 def test_positions_count_the_longer_side_and_its_end():
-    assert positions(([5, 6], [7])) == 3
-    assert positions(([], [7, 8, 9])) == 4
+    assert longer_side(([5, 6], [7])) == 3
+    assert longer_side(([], [7, 8, 9])) == 4
 
 
 # The lengths
@@ -165,10 +165,10 @@ def test_positions_count_the_longer_side_and_its_end():
 
 @given(PAIRS)
 def test_sizes_are_the_lengths_of_both_sides(pairs):
-    found = sizes(pairs)
+    found = lengths_of(pairs)
     assert found.shape == (len(pairs), 2) and found.dtype == np.int32
     assert found.tolist() == [[len(source), len(target)] for source, target in pairs]
-    assert sizes(OnDisk(pairs)).tolist() == found.tolist()
+    assert lengths_of(OnDisk(pairs)).tolist() == found.tolist()
 
 
 def test_plan_reads_no_pair_whose_size_is_known():
@@ -316,7 +316,7 @@ PINNED = [[1, 7, 3, 0, 4], [2, 6, 5]]
 def test_like_length_comes_together_and_batches_are_not_sorted():
     pairs = drawn(2000)
     groups = plan(pairs, 500, seed=1)
-    lengths = [[positions(pairs[index]) for index in group] for group in groups]
+    lengths = [[longer_side(pairs[index]) for index in group] for group in groups]
     assert max(max(group) - min(group) for group in lengths) <= 6
     longest = [max(group) for group in lengths]
     assert longest != sorted(longest) and longest != sorted(longest, reverse=True)

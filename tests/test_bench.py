@@ -11,9 +11,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from annotated.batching import collate
-from annotated.positions import sinusoids
-from annotated.transformer import TransformerConfig
+from annotated.data.batching import collate
+from annotated.model.positions import sinusoids
+from annotated.model.transformer import TransformerConfig
 from tools.bench import contenders, growth, ladder, measure, report, train, work
 from tools.bench.__main__ import main, parser
 
@@ -284,7 +284,7 @@ def test_every_rung_takes_the_same_step(name):
 def test_the_last_rung_is_the_package_and_each_before_lacks_one_thing(monkeypatch):
     """Which parts of the package a step of each rung calls."""
     parts = dict.fromkeys(("PackedView", "fused_loss"), ladder.packing)
-    parts["quicken"] = ladder.training
+    parts["quicken"] = ladder.loop
     seen = {name: set() for name in ladder.RUNGS}
 
     def watched(part, original, name):

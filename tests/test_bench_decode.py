@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from annotated import decoding
-from annotated.products import SETTINGS
-from annotated.tokenizer import EOS, PAD
-from annotated.transformer import Transformer, TransformerConfig
+from annotated.data.tokenizer import EOS, PAD
+from annotated.fast.matmul_precision import SETTINGS
+from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.translation import search
 from tools.bench import decode, decoders, work
 from tools.bench.__main__ import main, parser
 
@@ -113,7 +113,7 @@ def test_translations_have_the_length_that_is_asked_for(name, beam, model, sourc
     with torch.no_grad():
         last_norm(model).weight.mul_(0.1)
         last_norm(model).bias.copy_(model.embedding.weight[EOS])
-        assert decoding.greedy(model, decoders.ids(sources)).size(1) == 1
+        assert search.greedy(model, decoders.ids(sources)).size(1) == 1
     translate = CONTENDERS[name](model)
     for length in (1, 7, LENGTH):
         written = translate(sources, beam, length)
@@ -123,9 +123,9 @@ def test_translations_have_the_length_that_is_asked_for(name, beam, model, sourc
 
 def test_what_is_forced_ends_with_the_benchmark(model, sources):
     source = decoders.ids(sources)
-    before = decoding.greedy(model, source), model(source, source)
+    before = search.greedy(model, source), model(source, source)
     decoders.ours(model)(sources, 1, 3)
-    after = decoding.greedy(model, source), model(source, source)
+    after = search.greedy(model, source), model(source, source)
     torch.testing.assert_close(after, before)
 
 

@@ -1,4 +1,4 @@
-"""annotated.checkpoints: models on disk, and runs that go on as if they had never stopped."""
+"""Checkpoints: models on disk, and runs that go on as if they had never stopped."""
 
 import errno
 import json
@@ -15,9 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from annotated import checkpoints, files
-from annotated.batching import collate, plan, stream
-from annotated.checkpoints import (
+from annotated import files
+from annotated.data.batching import collate, plan, stream
+from annotated.data.tokenizer import Tokenizer
+from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.training import checkpoints
+from annotated.training.checkpoints import (
     count_parameters,
     load_checkpoint,
     optimizer_tensors,
@@ -25,10 +28,8 @@ from annotated.checkpoints import (
     save_checkpoint,
     save_run,
 )
-from annotated.folders import MODEL_FILES, RUN_FILES, CheckpointError, steps_in
-from annotated.tokenizer import Tokenizer
-from annotated.training import Run, TrainingConfig, train
-from annotated.transformer import Transformer, TransformerConfig
+from annotated.training.folders import MODEL_FILES, RUN_FILES, CheckpointError, steps_in
+from annotated.training.loop import Run, TrainingConfig, train
 
 SIZES = TransformerConfig(270, layers=1, d_model=16, d_ff=32, heads=2, dropout=0.1)
 PAIRS = [([5 + i, 6, 7][: 1 + i % 3], [8, 9, 10 + i, 11][: 1 + i % 4]) for i in range(14)]
@@ -182,7 +183,7 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path, tokenizer):
 
 def test_nothing_is_pickled():
     """Whoever loads a checkpoint of somebody else's runs none of their code."""
-    for file in Path(checkpoints.__file__).parent.glob("*.py"):
+    for file in Path(checkpoints.__file__).parent.parent.rglob("*.py"):
         for line in file.read_text(encoding="utf-8").splitlines():
             assert "pickle" not in line and "torch.save(" not in line, f"{file.name}: {line}"
             assert "torch.load(" not in line or "weights_only=True" in line, f"{file.name}: {line}"
@@ -448,7 +449,7 @@ def test_a_full_disk_is_one_sentence_and_costs_nothing(tmp_path, tokenizer, monk
 SCRIPT = """
 import resource, signal, sys
 from pathlib import Path
-from annotated.checkpoints import CheckpointError, resume, save_run
+from annotated.training.checkpoints import CheckpointError, resume, save_run
 
 run, tokenizer, about = resume(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that a write fails as on a full disk

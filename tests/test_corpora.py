@@ -1,4 +1,4 @@
-"""annotated.corpora: reading, finding and downloading files, each failure in one sentence."""
+"""Corpora: reading, finding and downloading files, each failure in one sentence."""
 
 import dataclasses
 import gzip
@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotated import corpora, toy
-from annotated.corpora import (
+from annotated.data import corpora, toy
+from annotated.data.corpora import (
     Archives,
     Corpus,
     CorpusError,

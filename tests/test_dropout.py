@@ -1,10 +1,10 @@
-"""annotated.dropout: masks of 16 random bits a number behave as nn.Dropout's."""
+"""Dropout: masks of 16 random bits a number behave as nn.Dropout's."""
 
 import pytest
 import torch
 from torch import nn
 
-from annotated.dropout import QuickDropout, quicken
+from annotated.fast.dropout import QuickDropout, quicken
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.3, 0.5, 0.9])

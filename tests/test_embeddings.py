@@ -1,4 +1,4 @@
-"""annotated.embeddings: one matrix for source, target and scores (Section 3.4)."""
+"""Embeddings: one matrix for source, target and scores (Section 3.4)."""
 
 import copy
 import math
@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from annotated.embeddings import SharedEmbedding
+from annotated.model.embeddings import SharedEmbedding
 
 leading = st.lists(st.integers(0, 4), max_size=3)
 

@@ -1,4 +1,4 @@
-"""annotated.engine: CTranslate2 finds what our own search finds, and needs no PyTorch."""
+"""Engine: CTranslate2 finds what our own search finds, and needs no PyTorch."""
 
 import os
 import shutil
@@ -10,18 +10,18 @@ from functools import cache
 import pytest
 import torch
 
-from annotated import engine as engines
-from annotated.checkpoints import load_checkpoint, save_checkpoint
-from annotated.corpora import CorpusError, load
-from annotated.decoding import SearchConfig, length_penalty, search_all
-from annotated.engine import Engine, EngineError, exported, is_export
-from annotated.evaluation import bleu
-from annotated.export import export
-from annotated.folders import CheckpointError
-from annotated.sentences import Seen
-from annotated.tokenizer import EOS, Tokenizer
-from annotated.transformer import Transformer, TransformerConfig
-from annotated.translator import PRETRAINED
+from annotated.cli.translate import PRETRAINED
+from annotated.data.corpora import CorpusError, load
+from annotated.data.tokenizer import EOS, Tokenizer
+from annotated.fast import engine as engines
+from annotated.fast.engine import Engine, EngineError, exported, is_export
+from annotated.fast.export import export
+from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.training.checkpoints import load_checkpoint, save_checkpoint
+from annotated.training.folders import CheckpointError
+from annotated.translation.scores import bleu
+from annotated.translation.search import SearchConfig, length_penalty, search_all
+from annotated.translation.sentences import Seen
 
 pytest.importorskip("ctranslate2")
 TOKENIZER = Tokenizer.train(["the dog sees the cat"], 260)
@@ -146,7 +146,7 @@ def test_a_checkpoint_is_exported_once(tmp_path, monkeypatch):
     first = exported(place, stored)
     assert is_export(first) and Engine(first).about == {"data": "toy"}
     shutil.copytree(place, tmp_path / "copy")
-    monkeypatch.setattr("annotated.export.export", None)  # nothing is written again
+    monkeypatch.setattr("annotated.fast.export.export", None)  # nothing is written again
     assert exported(place, stored) == exported(tmp_path / "copy", stored) == first
     assert list(stored.iterdir()) == [first]
 
@@ -220,7 +220,7 @@ def test_translating_needs_no_pytorch(tmp_path):
     line = b"Two dogs are playing in the snow ."
     first = subprocess.run(command, input=line, env=home, capture_output=True, check=True)
     code = (
-        "import sys\nfrom annotated.__main__ import main\n"
+        "import sys\nfrom annotated.cli.main import main\n"
         f"assert main({command[3:]}) == 0\nprint(sorted({HEAVY} & sys.modules.keys()))"
     ).replace(str(HEAVY), str(set(HEAVY)))
     again = subprocess.run(

@@ -1,4 +1,4 @@
-"""annotated.export: what is written computes the same in CTranslate2, and is complete."""
+"""Export: what is written computes the same in CTranslate2, and is complete."""
 
 import json
 from dataclasses import replace
@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from annotated import engine
-from annotated.batching import pad
-from annotated.checkpoints import read_description
-from annotated.engine import Engine, EngineError
-from annotated.export import export, specification
-from annotated.folders import CheckpointError
-from annotated.tokenizer import BOS, EOS, Tokenizer
-from annotated.transformer import Transformer, TransformerConfig
+from annotated.data.batching import pad_sequences
+from annotated.data.tokenizer import BOS, EOS, Tokenizer
+from annotated.fast import engine
+from annotated.fast.engine import Engine, EngineError
+from annotated.fast.export import export, specification
+from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.training.checkpoints import read_description
+from annotated.training.folders import CheckpointError
 
 library = pytest.importorskip("ctranslate2")
 TOKENIZER = Tokenizer.train(["the dog sees the cat"], 260)
@@ -39,7 +39,7 @@ def ours(model):
     """The log-probability of each target's tokens and EOS."""
     found = []
     for source, target in zip(SOURCES, TARGETS, strict=True):
-        scores = model(pad([source]), pad([[BOS, *target]])).log_softmax(-1)[0]
+        scores = model(pad_sequences([source]), pad_sequences([[BOS, *target]])).log_softmax(-1)[0]
         found.append(scores.gather(1, torch.tensor([*target, EOS])[:, None])[:, 0].tolist())
     return found
 

@@ -1,4 +1,4 @@
-"""annotated.feed_forward: equation 2, the same at every position (Section 3.3)."""
+"""Feed forward: equation 2, the same at every position (Section 3.3)."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
-from annotated.feed_forward import FeedForward
+from annotated.model.feed_forward import FeedForward
 
 leading = st.lists(st.integers(1, 4), max_size=3)
 

@@ -1,4 +1,4 @@
-"""annotated.files: whole files, and folders for one process."""
+"""Files: whole files, and folders for one process."""
 
 import multiprocessing
 import os

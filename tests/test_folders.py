@@ -1,13 +1,13 @@
-"""annotated.folders: what belongs to a checkpoint is found without PyTorch."""
+"""Folders: what belongs to a checkpoint is found without PyTorch."""
 
 import subprocess
 import sys
 
-from annotated import checkpoints, folders
+from annotated.training import checkpoints, folders
 
 
 def test_folders_are_read_without_pytorch():
-    code = "import sys, annotated.folders; sys.exit('torch' in sys.modules)"
+    code = "import sys, annotated.training.folders; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

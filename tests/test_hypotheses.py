@@ -1,24 +1,24 @@
-"""annotated.hypotheses: what both decoders share needs no PyTorch."""
+"""Hypotheses: what both decoders share needs no PyTorch."""
 
 import subprocess
 import sys
 
 import pytest
 
-from annotated import decoding
-from annotated.hypotheses import Hypothesis, SearchConfig, joined, length_penalty
-from annotated.tokenizer import Tokenizer
+from annotated.data.tokenizer import Tokenizer
+from annotated.translation import search
+from annotated.translation.hypotheses import Hypothesis, SearchConfig, joined, length_penalty
 
 TOKENIZER = Tokenizer.train(["the dog sees the cat"], 260)
 
 
 def test_it_is_had_without_pytorch():
-    code = "import sys, annotated.hypotheses; sys.exit('torch' in sys.modules)"
+    code = "import sys, annotated.translation.hypotheses; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_our_own_search_uses_it():
-    assert decoding.SearchConfig is SearchConfig and decoding.Hypothesis is Hypothesis
+    assert search.SearchConfig is SearchConfig and search.Hypothesis is Hypothesis
 
 
 def test_the_penalty_is_the_papers():

@@ -1,4 +1,4 @@
-"""annotated.inference: weights of 8 bits lose little, and little work has one thread."""
+"""Inference: weights of 8 bits lose little, and little work has one thread."""
 
 import re
 from functools import cache
@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from annotated import inference
-from annotated.batching import pad
-from annotated.decoding import SearchConfig, beam_search
-from annotated.inference import Int8Linear, in_8_bits, products_for
-from annotated.tokenizer import EOS
-from annotated.transformer import Transformer, TransformerConfig, parameter_count
+from annotated.data.batching import pad_sequences
+from annotated.data.tokenizer import EOS
+from annotated.fast import inference
+from annotated.fast.inference import Int8Linear, in_8_bits, matmul_precision_for
+from annotated.model.transformer import Transformer, TransformerConfig, parameter_count
+from annotated.translation.search import SearchConfig, beam_search
 
 SIZES = {"layers": 2, "d_model": 64, "d_ff": 128, "heads": 4, "dropout": 0.3}
-SOURCE = pad([[5, 6, 7, 8, EOS], [9, 10, EOS]])
+SOURCE = pad_sequences([[5, 6, 7, 8, EOS], [9, 10, EOS]])
 
 
 def a_model(**changes):
@@ -30,7 +30,7 @@ def a_model(**changes):
 
 def test_no_operator_is_private_and_none_is_about_to_go():
     """PyTorch may change what begins with an underscore, and has announced to remove quantized."""
-    for path in sorted(Path(inference.__file__).parent.glob("*.py")):
+    for path in sorted(Path(inference.__file__).parent.parent.rglob("*.py")):
         found = re.findall(r"torch(?:\.\w+)*\.(?:_\w+|quantized)\b.*", path.read_text("utf-8"))
         allowed = ("torch._dynamo", "torch._inductor")  # names of modules that errors come from
         assert not [x for x in found if not x.startswith(allowed)], path.name
@@ -121,12 +121,12 @@ def test_products_are_measured_for_the_rows_of_a_step_and_left_as_they_were(monk
         asked.append((rows, width))
         return "medium"
 
-    monkeypatch.setattr(inference, "choose_products", choose)
+    monkeypatch.setattr(inference, "choose_matmul_precision", choose)
     monkeypatch.setattr(inference, "fitting", cache(inference.fitting.__wrapped__))
-    with products_for(a_model(), 4):
+    with matmul_precision_for(a_model(), 4):
         assert torch.get_float32_matmul_precision() == "medium"
     for model, rows in ((a_model(), 4000), (a_model(), 4), (a_model().double(), 4)):
-        with products_for(model, rows):
+        with matmul_precision_for(model, rows):
             pass
     assert asked == [(4, 128), (inference.MANY, 128)]
     assert torch.get_float32_matmul_precision() == "highest"

@@ -1,4 +1,4 @@
-"""annotated.loss: smoothed cross-entropy over real tokens, plain and in chunks, and R-Drop."""
+"""Loss: smoothed cross-entropy over real tokens, plain and in chunks, and R-Drop."""
 
 import pytest
 import torch
@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import annotated.loss
-from annotated.loss import fused_loss, r_drop_loss, smoothed_loss
+import annotated.training.loss
+from annotated.training.loss import fused_loss, r_drop_loss, smoothed_loss
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # such as a resized buffer
 
@@ -181,12 +181,12 @@ def test_fused_without_smoothing_stands_on_its_right_token_alone():
 def test_fused_computes_no_gradient_that_nobody_wants(monkeypatch):
     computed = []
 
-    def spy(*inputs, real=annotated.loss.loss_and_gradients):
+    def spy(*inputs, real=annotated.training.loss.loss_and_gradients):
         loss, *gradients = real(*inputs)
         computed.append(tuple(gradient is not None for gradient in gradients))
         return loss, *gradients
 
-    monkeypatch.setattr(annotated.loss, "loss_and_gradients", spy)
+    monkeypatch.setattr(annotated.training.loss, "loss_and_gradients", spy)
     x, weight, target = places()
     with torch.no_grad():
         alone = fused_loss(x, weight, target)

@@ -25,21 +25,22 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from annotated import __main__ as cli
-from annotated import commands, decoding, material, translating, translator
-from annotated.__main__ import main, parser
-from annotated.checkpoints import load_checkpoint, resume, save_checkpoint, steps_in
-from annotated.corpora import Corpus
-from annotated.decoding import SearchConfig, beam_search, candidates
-from annotated.engine import Engine
+from annotated.cli import evaluate, inputs, train, translate
+from annotated.cli import main as cli
+from annotated.cli.main import main, parser
+from annotated.data.corpora import Corpus
+from annotated.data.tokenizer import Tokenizer
+from annotated.fast.engine import Engine
 from annotated.files import alone
-from annotated.live import read_log
-from annotated.tokenizer import Tokenizer
-from annotated.training import TrainingConfig
-from annotated.transformer import TransformerConfig
+from annotated.model.transformer import TransformerConfig
+from annotated.training.checkpoints import load_checkpoint, resume, save_checkpoint, steps_in
+from annotated.training.loop import TrainingConfig
+from annotated.training.progress import read_log
+from annotated.translation import search
+from annotated.translation.search import SearchConfig, beam_search, candidates
 
 TINY = (
-    "--layers 1 --d-model 16 --d-ff 16 --heads 2 --vocab-size 300 --products highest "
+    "--layers 1 --d-model 16 --d-ff 16 --heads 2 --vocab-size 300 --matmul-precision highest "
     "--validate-every 2 --steps 3"
 )
 RUN = "runs/toy-en-de"  # where the fixture `trained` puts its run
@@ -74,10 +75,10 @@ class Stream:
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(material, "load", small_corpus)
-    monkeypatch.setattr(commands, "choose_products", lambda: "highest")
-    monkeypatch.setattr(material.pooch, "os_cache", lambda name: tmp_path / "cache")
-    monkeypatch.setattr(translator, "PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr(inputs, "load", small_corpus)
+    monkeypatch.setattr(train, "choose_matmul_precision", lambda: "highest")
+    monkeypatch.setattr(inputs.pooch, "os_cache", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(translate, "PRETRAINED", tmp_path / "pretrained")
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_options_are_fields_of_the_configurations(trained, tmp_path):
 
 
 def configured(words):
-    return commands.configure(parser().parse_args(["train", *words.split()]))
+    return train.configure(parser().parse_args(["train", *words.split()]))
 
 
 def test_a_preset_is_the_papers_with_the_options_on_top():
@@ -240,7 +241,7 @@ def test_a_preset_is_a_row_of_the_paper(words, dropout, vocab_size, steps, avera
 
 
 def test_nothing_is_done_where_there_is_no_model(capsys, monkeypatch):
-    monkeypatch.setattr(commands, "fit", lambda trial: 0)
+    monkeypatch.setattr(train, "fit", lambda trial: 0)
     assert main(["train", *TINY.split()]) == 2
     said = capsys.readouterr().err
     assert f"{RUN} holds no model" in said and "done" not in said
@@ -250,11 +251,11 @@ class Fast:
     """What a machine's measurements say: the fastest products, and whether 16 bits are fast."""
 
     def __init__(self, monkeypatch, products="high", bf16=True):
-        monkeypatch.setattr(commands, "choose_products", lambda: products)
-        monkeypatch.setattr(commands, "is_fast", lambda dtype, device, width: bf16)
+        monkeypatch.setattr(train, "choose_matmul_precision", lambda: products)
+        monkeypatch.setattr(train, "is_fast", lambda dtype, device, width: bf16)
 
 
-MEASURED = TINY.replace("--products highest ", "")
+MEASURED = TINY.replace("--matmul-precision highest ", "")
 
 
 @pytest.fixture
@@ -278,9 +279,9 @@ def test_what_was_measured_is_in_the_checkpoint_and_in_the_record_s_command(
     facts = json.loads((steps_in(tmp_path / "a")[-1] / "run.json").read_text())
     for training in (record["config"]["training"], facts["training"]):
         assert (training["precision"], training["products"]) == ("bf16", "high")
-    assert facts["products"] == "high"
+    assert facts["matmul_precision"] == "high"
     again = shlex.split(record["command"])[1:]
-    assert again == [*words, "--products", "high", "--precision", "bf16"]
+    assert again == [*words, "--matmul-precision", "high", "--precision", "bf16"]
     Fast(monkeypatch, "medium", bf16=False)  # a busy day, or another machine
     assert main([*again, "--out", "b"]) == 0
     assert_same_run(tmp_path / "a", tmp_path / "b")
@@ -353,7 +354,7 @@ def test_a_line_that_is_too_long_is_left_out_and_counted(tmp_path, capsys):
 def test_a_line_that_is_too_long_is_left_out_of_a_list_too(monkeypatch, capsys):
     corpus = small_corpus()
     corpus.splits["train"].append(("dog " * 10_000, "DOG"))
-    monkeypatch.setattr(material, "load", lambda name, pair: corpus)
+    monkeypatch.setattr(inputs, "load", lambda name, pair: corpus)
     assert main(["train", *TINY.split()]) == 0
     assert "1 of 201 training pairs have more than 256 tokens" in capsys.readouterr().err
 
@@ -402,7 +403,7 @@ def test_validation_is_greedy(monkeypatch):
         asked.append(config.beam)
         return ["x"] * len(sentences)
 
-    monkeypatch.setattr(commands, "translate", spy)
+    monkeypatch.setattr(train, "translate", spy)
     assert main(["train", *TINY.split()]) == 0
     assert asked == [1, 1]
 
@@ -423,7 +424,7 @@ def test_a_run_can_begin_with_the_weights_of_another(trained, tmp_path, capsys):
     )
     assert tokenizer.bpe.to_str() == theirs.bpe.to_str()
     assert about["init"] == before
-    assert about["words"] == [*words, "--out", "mine", "--products", "highest"]
+    assert about["words"] == [*words, "--out", "mine", "--matmul-precision", "highest"]
     assert resume("mine")[0].config.r_drop == 2.0
     assert main(["train", "--resume", "mine", "--steps", "2"]) == 0  # it needs the first no more
 
@@ -469,9 +470,10 @@ def test_a_model_to_begin_with_must_be_there(capsys):
 
 
 def test_a_record_is_of_the_model_that_was_begun_with_too(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(commands, "hardware", lambda: "another machine")
+    monkeypatch.setattr(train, "hardware", lambda: "another machine")
     first = f"annotated train {TINY}"
-    second = f"annotated train --init {RUN} --steps 2 --out mine --record r.json --products highest"
+    second = f"annotated train --init {RUN} --steps 2 --out mine --record r.json "
+    second += "--matmul-precision highest"
     evaluate = "annotated evaluate --model mine --record s.json"
     for line in (second, evaluate):
         assert main(shlex.split(line)[1:]) == 0
@@ -531,7 +533,7 @@ def test_what_would_be_another_run_cannot_go_with_resume(trained, words, capsys)
 def test_other_data_is_refused(trained, monkeypatch, capsys):
     corpus = small_corpus()
     corpus.splits["validation"][0] = ("another", "sentence")
-    monkeypatch.setattr(material, "load", lambda name, pair: corpus)
+    monkeypatch.setattr(inputs, "load", lambda name, pair: corpus)
     assert main(["train", "--resume", "runs/toy-en-de", "--steps", "9"]) == 2
     assert "trained on other data than toy has now" in last_line(capsys)
 
@@ -617,8 +619,8 @@ def test_a_record_names_the_code_and_the_machine_of_every_sitting(tmp_path, monk
         "a1": ["--out", "mine", *TINY.split()],
         "b2": ["--resume", "mine", "--steps", "5", "--record", "r.json"],
     }.items():
-        monkeypatch.setattr(commands, "commit", lambda commit=commit: commit)
-        monkeypatch.setattr(commands, "hardware", lambda commit=commit: f"machine {commit}")
+        monkeypatch.setattr(train, "commit", lambda commit=commit: commit)
+        monkeypatch.setattr(train, "hardware", lambda commit=commit: f"machine {commit}")
         assert main(["train", *words]) == 0
     record = json.loads((tmp_path / "r.json").read_text())
     assert record["commit"] == "b2" and record["commits"] == ["a1", "b2"]
@@ -672,7 +674,7 @@ def test_any_text_is_translated_line_by_line(trained, monkeypatch, capsys, data,
 
 
 def test_lines_stay_in_order_over_many_that_are_translated_together(trained, monkeypatch, capsys):
-    monkeypatch.setattr(translator, "AT_ONCE", 3)
+    monkeypatch.setattr(translate, "AT_ONCE", 3)
     texts = ["dog", "", "the cat sees the dog", "a", "man man man", " ", "child"]
     lines, _ = translated(monkeypatch, capsys, "\n".join(texts).encode())
     model, tokenizer, _ = load_checkpoint(RUN)
@@ -797,7 +799,7 @@ def test_the_options_of_the_search_are_used(trained, monkeypatch, capsys):
         asked.append((config, n_best))
         return beam_search(model, source, config, n_best)
 
-    monkeypatch.setattr(decoding, "beam_search", spy)
+    monkeypatch.setattr(search, "beam_search", spy)
     options = "--beam 2 --alpha 1.5 --extra 7 --n-best 2".split()
     lines, _ = translated(monkeypatch, capsys, b"the dog", *options)
     assert asked == [(SearchConfig(2, 1.5, 7), 2)] and len(lines) == 2
@@ -905,7 +907,7 @@ def test_without_a_name_it_is_the_model_that_comes_with_the_package(trained, mon
     named = translated(monkeypatch, capsys, b"the dog\nthe cat\n", model="pretrained")[0]
     assert main(["evaluate"]) == 0
     assert "toy test: BLEU" in capsys.readouterr().out
-    place = translator.model_folder(parser().parse_args(["translate"]))
+    place = translate.model_folder(parser().parse_args(["translate"]))
     assert place.name == "pretrained" and len(named) == 2
 
 
@@ -963,13 +965,13 @@ def test_what_is_there_is_translated_before_the_rest_comes(trained):
 
 def test_a_large_file_is_translated_many_lines_together():
     data = io.BytesIO(b"the dog\n" * 1000 + b"end")
-    assert [len(x) for x in translator.lines_of(data, 512)] == [512, 488, 1]
-    assert [*translator.lines_of(io.BytesIO(b"\n\nx\n"), 2)] == [[b"", b""], [b"x"]]
+    assert [len(x) for x in translate.lines_of(data, 512)] == [512, 488, 1]
+    assert [*translate.lines_of(io.BytesIO(b"\n\nx\n"), 2)] == [[b"", b""], [b"x"]]
 
 
 def test_a_line_may_be_longer_than_what_is_read_together(monkeypatch):
-    monkeypatch.setattr(translator, "READ", 3)
-    assert sum(translator.lines_of(io.BytesIO(b"abcdefgh\n\nij"), 9), []) == [
+    monkeypatch.setattr(translate, "READ", 3)
+    assert sum(translate.lines_of(io.BytesIO(b"abcdefgh\n\nij"), 9), []) == [
         b"abcdefgh",
         b"",
         b"ij",
@@ -1010,7 +1012,7 @@ def test_training_goes_on_though_nobody_reads_its_progress(tmp_path, end):
 
 
 def test_a_command_to_go_on_with_can_be_pasted(monkeypatch, capsys):
-    monkeypatch.setattr(commands, "fit", lambda trial: signal.SIGINT)
+    monkeypatch.setattr(train, "fit", lambda trial: signal.SIGINT)
     words = ["train", *TINY.split(), "--out", "my run", "--record", "it's.json"]
     assert main(words) == 130
     again = last_line(capsys).split("to go on: ")[1]
@@ -1156,7 +1158,7 @@ def test_a_set_that_may_have_been_trained_on_is_not_scored(tmp_path, capsys):
 def test_only_the_set_that_is_asked_for_must_be_the_old_one(trained, monkeypatch, capsys):
     corpus = small_corpus()
     corpus.splits["test_longer"] = PAIRS[211:213]
-    monkeypatch.setattr(material, "load", lambda name, pair: replace(corpus, name=name))
+    monkeypatch.setattr(inputs, "load", lambda name, pair: replace(corpus, name=name))
     for words in ([], ["--data", "toy"], ["--split", "test"]):
         assert main(["evaluate", "--model", RUN, *words]) == 0
     for split in ("test_longer", "all"):
@@ -1222,7 +1224,7 @@ def test_one_checkpoint_is_in_memory_at_a_time(trained, monkeypatch):
     import weakref
 
     kept = []
-    load = translating.load_file
+    load = evaluate.load_file
 
     def spy(path):
         gc.collect()
@@ -1231,7 +1233,7 @@ def test_one_checkpoint_is_in_memory_at_a_time(trained, monkeypatch):
         kept.extend(weakref.ref(value) for value in state.values())
         return state
 
-    monkeypatch.setattr(translating, "load_file", spy)
+    monkeypatch.setattr(evaluate, "load_file", spy)
     assert main(["average", RUN, "--last", "2", "--out", "mean"]) == 0
     assert kept
 
@@ -1448,7 +1450,7 @@ def test_a_full_gpu_is_one_sentence(monkeypatch, capsys):
     def full(*args):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate ...\nand so on")
 
-    monkeypatch.setattr(commands, "train", full)
+    monkeypatch.setattr(train, "train", full)
     assert main(["train", *TINY.split()]) == 2
     assert "more --micro-batches" in last_line(capsys)
 
@@ -1467,7 +1469,7 @@ def test_a_compiler_that_is_not_there_is_one_sentence(monkeypatch, capsys):
     def missing(*args):
         raise TorchDynamoException("no C++ compiler\nand so on")
 
-    monkeypatch.setattr(commands, "train", missing)
+    monkeypatch.setattr(train, "train", missing)
     assert main(["train", *TINY.split()]) == 2
     assert "no C++ compiler" in (line := last_line(capsys)) and "leave --compile out" in line
 
@@ -1478,7 +1480,7 @@ def test_other_errors_are_not_hidden(monkeypatch):
     def wrong(*args):
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(commands, "train", wrong)
+    monkeypatch.setattr(train, "train", wrong)
     with pytest.raises(RuntimeError, match="shapes differ"):
         main(["train", *TINY.split()])
 
@@ -1547,11 +1549,11 @@ FORKS = """
 import os, sys
 import torch
 import torch._dynamo  # as the optimizer does when it is made
-from annotated import commands
-from annotated.__main__ import main
+from annotated.cli import train
+from annotated.cli.main import main
 
 torch.set_num_threads(1)
-commands.choose_products = lambda: "highest"  # a measurement, which may differ from run to run
+train.choose_matmul_precision = lambda: "highest"  # a measurement, which may differ from run to run
 print("ready", flush=True)
 for line in sys.stdin:
     folder, *words = line.split()
@@ -1756,8 +1758,8 @@ def test_of_two_runs_begun_together_none_is_lost(tmp_path, out):
 ELSEWHERE = """
 import hashlib, sys
 from pathlib import Path
-from annotated import corpora
-from annotated.__main__ import main
+from annotated.data import corpora
+from annotated.cli.main import main
 
 files, url = Path(sys.argv[1]), sys.argv[2]
 sums = {str(x.relative_to(files)): hashlib.sha256(x.read_bytes()).hexdigest()

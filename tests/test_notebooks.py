@@ -28,7 +28,7 @@ kernelspec:
 
 :::{admonition} At a glance
 :class: tip glance
-- **You need:** [3.5](3-5-positions.md#x), [above](#label), [Python](https://python.org)
+- **You need:** [3.5](model/positions.md#x), [above](#label), [Python](https://python.org)
 
 More.
 :::
@@ -87,7 +87,9 @@ def made(tmp_path, monkeypatch):
     path, bibliography = tmp_path / "chapter.md", tmp_path / "references.bib"
     path.write_text(CHAPTER, "utf8")
     bibliography.write_text(BIBLIOGRAPHY, "utf8")
-    monkeypatch.setattr(chapters, "is_notebook_name", lambda name: name == "3-5-positions.md")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "positions.md").write_text(CHAPTER, "utf8")
+    monkeypatch.setattr(chapters, "CHAPTERS", tmp_path)
 
     def executed(notebook):
         notebook.cells[1].outputs = [
@@ -142,7 +144,7 @@ def test_no_directive_role_label_or_option_is_left_outside_code(made):
 
 def test_directives_and_roles_become_markdown(made):
     text = text_of(made)
-    position = colab_url(REPOSITORY, "3-5-positions")
+    position = colab_url(REPOSITORY, "model/positions")
     for expected in (
         "> **At a glance**\n>\n"
         f"> - **You need:** [3.5]({position}), above, [Python](https://python.org)\n>\n> More.",
@@ -187,7 +189,7 @@ def unicode(text: str) -> str:
 
 
 def test_colab_opens_the_notebook_on_its_branch():
-    url = colab_url(f"{REPOSITORY}/", "3-2-attention")
+    url = colab_url(f"{REPOSITORY}/", "model/attention")
     assert url == (
-        "https://colab.research.google.com/github/somebody/book/blob/notebooks/3-2-attention.ipynb"
+        "https://colab.research.google.com/github/somebody/book/blob/notebooks/model/attention.ipynb"
     )

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from annotated import attention, decoding, transformer
-from annotated.__main__ import main
-from annotated.batching import collate
-from annotated.checkpoints import save_checkpoint
-from annotated.tokenizer import Tokenizer
-from annotated.training import Run, TrainingConfig, validation_loss
-from annotated.transformer import Transformer, TransformerConfig
+from annotated.cli.main import main
+from annotated.data.batching import collate
+from annotated.data.tokenizer import Tokenizer
+from annotated.model import attention, transformer
+from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.training.checkpoints import save_checkpoint
+from annotated.training.loop import Run, TrainingConfig, validation_loss
+from annotated.translation import search
 
 PAIRS = [([5, 6, 7], [8, 9]), ([5], [6, 7, 8])]
 
@@ -57,8 +58,8 @@ def uses(model, monkeypatch):
     return {
         "training": lambda: Run(model, TrainingConfig()).update(batch),
         "validation": lambda: validation_loss(model, [batch]),
-        "greedy decoding": lambda: decoding.greedy(model, source, extra=2),
-        "beam search": lambda: decoding.beam_search(model, source),
+        "greedy decoding": lambda: search.greedy(model, source, extra=2),
+        "beam search": lambda: search.beam_search(model, source),
         "annotated translate": lambda: translated(monkeypatch),
     }
 
@@ -78,7 +79,7 @@ def test_a_single_query_looks_by_the_fused_function_in_one_named_place(model, mo
     def broken(*args, **kwargs):
         raise Raised
 
-    monkeypatch.setattr(decoding.F, "scaled_dot_product_attention", broken)
+    monkeypatch.setattr(search.F, "scaled_dot_product_attention", broken)
     expected = {"greedy decoding"}
     raised = set()
     for name, use in uses(model, monkeypatch).items():

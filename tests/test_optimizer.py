@@ -1,4 +1,4 @@
-"""annotated.optimizer: Adam, fused and by hand, and the schedule of equation 3."""
+"""Optimizer: Adam, fused and by hand, and the schedule of equation 3."""
 
 import copy
 import io
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from annotated.optimizer import adam, learning_rate
-from annotated.transformer import PRESETS
+from annotated.model.transformer import PRESETS
+from annotated.training.optimizer import adam, learning_rate
 
 CONSTANTS = {"lr": 0.0, "betas": (0.9, 0.98), "eps": 1e-9}
 

@@ -1,4 +1,4 @@
-"""annotated.packing: on real tokens alone, the loss and gradients of the padded model."""
+"""Packing: on real tokens alone, the loss and gradients of the padded model."""
 
 import dataclasses
 
@@ -12,11 +12,11 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-from annotated.attention import MultiHeadAttention, causal_mask
-from annotated.batching import Batch, blank
-from annotated.loss import smoothed_loss
-from annotated.packing import Objective, PackedView, Packing
-from annotated.transformer import Transformer, TransformerConfig
+from annotated.data.batching import Batch, blank
+from annotated.fast.packing import Objective, PackedView, Packing
+from annotated.model.attention import MultiHeadAttention, causal_mask
+from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.training.loss import smoothed_loss
 
 SMALL = TransformerConfig(vocab_size=23, layers=2, d_model=12, d_ff=20, heads=3, dropout=0.0)
 CONFIGS = {
@@ -101,14 +101,14 @@ def test_by_hand():
     assert rows.index.tolist() == [0, 1, 4, 5, 6, 7, 8]
     assert rows.position.tolist() == [0, 1, 0, 1, 2, 3, 0]
     assert rows.mask.shape == (3, 1, 1, 4) and rows.mask.sum() == 7
-    assert rows.pad(torch.arange(1, 8)).tolist() == [[1, 2, 0, 0], [3, 4, 5, 6], [7, 0, 0, 0]]
+    assert rows.unpack(torch.arange(1, 8)).tolist() == [[1, 2, 0, 0], [3, 4, 5, 6], [7, 0, 0, 0]]
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.lists(st.integers(1, 4), max_size=3))
 def test_pad_is_pytorchs_and_pack_undoes_it(sizes, inner):
     rows, x = Packing(ids(sizes)), torch.randn(sum(sizes), *inner)
-    padded = rows.pad(x)
+    padded = rows.unpack(x)
     assert padded.equal(pad_sequence(x.split(sizes), batch_first=True))
     assert rows.pack(padded).equal(x)
     assert rows.position.equal(torch.cat([torch.arange(size) for size in sizes]))
@@ -123,8 +123,8 @@ def test_pad_leaves_its_input_alone_and_passes_gradients():
     rows = Packing(ids([2, 4]))
     x = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
     before = x.detach().clone()
-    assert torch.autograd.gradcheck(lambda x: rows.pad(x) ** 2, x)
-    assert torch.autograd.gradcheck(lambda x: rows.pack(rows.pad(x)) ** 2, x)
+    assert torch.autograd.gradcheck(lambda x: rows.unpack(x) ** 2, x)
+    assert torch.autograd.gradcheck(lambda x: rows.pack(rows.unpack(x)) ** 2, x)
     assert x.equal(before)
 
 
@@ -145,7 +145,7 @@ def test_packed_attention_is_padded_attention(bias):
     ]:
         packed = heads(own, other, view)
         weights = heads.weights
-        padded = heads(view.rows.pad(own), view.columns.pad(other), view.mask)
+        padded = heads(view.rows.unpack(own), view.columns.unpack(other), view.mask)
         assert_close(packed, view.rows.pack(padded))
         if not bias:  # else a pad's key is the bias here and zero there; nobody looks at either
             assert_close(weights, heads.weights)

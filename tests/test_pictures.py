@@ -1,4 +1,4 @@
-"""annotated.pictures: every picture is one well-formed SVG that follows the page's ink."""
+"""Pictures: every picture is one well-formed SVG that follows the page's ink."""
 
 from types import SimpleNamespace
 from xml.etree import ElementTree

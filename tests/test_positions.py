@@ -1,4 +1,4 @@
-"""annotated.positions: sinusoids and learned positions (Section 3.5)."""
+"""Positions: sinusoids and learned positions (Section 3.5)."""
 
 import math
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from annotated.positions import LearnedPositions, SinusoidalPositions, sinusoids
+from annotated.model.positions import LearnedPositions, SinusoidalPositions, sinusoids
 
 even = st.integers(1, 16).map(lambda half: 2 * half)
 

@@ -1,4 +1,4 @@
-"""annotated.ranges: what a configuration's numbers may be, and what is said of the others."""
+"""Ranges: what a configuration's numbers may be, and what is said of the others."""
 
 import math
 from dataclasses import dataclass

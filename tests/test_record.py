@@ -1,4 +1,4 @@
-"""annotated.record: what a run leaves behind."""
+"""Record: what a run leaves behind."""
 
 import hashlib
 import json
@@ -6,20 +6,20 @@ from dataclasses import replace
 
 import torch
 
-from annotated import record
-from annotated.corpora import Corpus
-from annotated.decoding import SearchConfig
-from annotated.evaluation import Score
-from annotated.transformer import Transformer, TransformerConfig
+from annotated.cli import record
+from annotated.data.corpora import Corpus
+from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.translation.scores import Score
+from annotated.translation.search import SearchConfig
 
 CORPUS = Corpus("toy", "en", "de", {"train": [("a", "b"), ("c", "d")], "test": [("e", "é")]})
 
 
 def test_a_fingerprint_changes_with_the_data():
-    one = record.fingerprint(CORPUS)
+    one = record.corpus_hashes(CORPUS)
     assert one["splits"]["train"]["pairs"] == 2 and one["pair"] == "en-de"
     other = Corpus("toy", "en", "de", CORPUS.splits | {"test": [("e", "e")]})
-    two = record.fingerprint(other)
+    two = record.corpus_hashes(other)
     assert one["splits"]["train"] == two["splits"]["train"]
     assert one["splits"]["test"]["sha256"] != two["splits"]["test"]["sha256"]
 
@@ -30,10 +30,10 @@ def test_a_fingerprint_of_a_stream_is_that_of_the_list():
             return iter(CORPUS.splits["train"])
 
     streamed = Corpus("toy", "en", "de", CORPUS.splits | {"train": Stream()})
-    assert record.fingerprint(streamed) == record.fingerprint(CORPUS)
+    assert record.corpus_hashes(streamed) == record.corpus_hashes(CORPUS)
     text = "a\tb\nc\td\n"
     expected = {"pairs": 2, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    assert record.fingerprint(CORPUS)["splits"]["train"] == expected
+    assert record.corpus_hashes(CORPUS)["splits"]["train"] == expected
 
 
 def test_hardware_and_software_are_named():

@@ -1,4 +1,4 @@
-"""annotated.sentences: a line in parts that lose nothing, and joined again."""
+"""Sentences: a line in parts that lose nothing, and joined again."""
 
 import subprocess
 import sys
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from annotated.sentences import Seen, divide, join, pieces
-from annotated.tokenizer import Tokenizer, TokenizerError, spaced
+from annotated.data.tokenizer import Tokenizer, TokenizerError, spaced
+from annotated.translation.sentences import Seen, divide, join, pieces
 
 LINES = ["A dog sleeps.", "Two men see a dog.", "Ein Hund schläft.", "Mr. Smith sees it, e.g. now."]
 TOKENIZER = Tokenizer.train(LINES * 3, 330)
@@ -92,5 +92,5 @@ def test_a_checkpoint_says_what_training_saw():
 
 
 def test_it_needs_no_torch():
-    code = "import sys, annotated.sentences; sys.exit('torch' in sys.modules)"
+    code = "import sys, annotated.translation.sentences; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

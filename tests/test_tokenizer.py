@@ -1,4 +1,4 @@
-"""annotated.tokenizer: exact round trips, ids that no text reaches, files that are checked."""
+"""Tokenizer: exact round trips, ids that no text reaches, files that are checked."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers
 
-from annotated.tokenizer import (
+from annotated.data.tokenizer import (
     BOS,
     EOS,
     PAD,
@@ -175,7 +175,7 @@ def test_merges_never_cross_a_space():
 
 def test_training_is_the_same_in_every_process(tmp_path):
     code = (
-        "import sys; from annotated.tokenizer import Tokenizer\n"
+        "import sys; from annotated.data.tokenizer import Tokenizer\n"
         "lines = [f'{a}{b}{c} {c}{a}' for a in 'abcd' for b in 'efgh' for c in 'aeio'] * 2\n"
         "Tokenizer.train(lines, 420).save(sys.argv[1])"
     )

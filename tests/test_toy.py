@@ -1,4 +1,4 @@
-"""annotated.toy, read by a German checker of its own: no table here comes from the generator."""
+"""The toy language, read by a German checker of its own: no table here comes from the package."""
 
 import hashlib
 import itertools
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotated import toy
-from annotated.toy import Pair, generate, splits
+from annotated.data import toy
+from annotated.data.toy import Pair, generate, splits
 
 # What a German knows about nouns: gender, singular, other forms of the singular, plural.
 SINGULARS = {

@@ -1,4 +1,4 @@
-"""The layers, the stacks, the model and its sizes (chapters/3-1-stacks.md)."""
+"""The layers, the stacks, the model and its sizes (chapters/model/stacks.md)."""
 
 import dataclasses
 import itertools
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
-from annotated.attention import View, causal_mask, padding_mask
-from annotated.transformer import (
+from annotated.model.attention import View, causal_mask, padding_mask
+from annotated.model.transformer import (
     PRESETS,
     Decoder,
     DecoderLayer,

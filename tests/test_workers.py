@@ -1,4 +1,4 @@
-"""annotated.workers: two processes take the steps that one would take."""
+"""Workers: two processes take the steps that one would take."""
 
 import json
 import os
@@ -9,20 +9,20 @@ import sys
 import pytest
 import torch
 
-from annotated import workers
-from annotated.workers import WorkerError, agree, first, join, total, wait
+from annotated.fast import workers
+from annotated.fast.workers import WorkerError, agree, first, join_group, total, wait
 
 SCRIPT = """
 import json, sys
 import torch
-from annotated import workers
-from annotated.batching import stream
-from annotated.training import Run, TrainingConfig
-from annotated.transformer import Transformer, TransformerConfig
+from annotated.fast import workers
+from annotated.data.batching import stream
+from annotated.training.loop import Run, TrainingConfig
+from annotated.model.transformer import Transformer, TransformerConfig
 
 torch.set_num_threads(1)
-workers.join(torch.device("cpu"))
-rank, ranks, micro_batches = workers.rank(), workers.count(), int(sys.argv[1])
+workers.join_group(torch.device("cpu"))
+rank, ranks, micro_batches = workers.rank(), workers.world_size(), int(sys.argv[1])
 pairs = [([5 + i, 6], [7] * (1 + i % 4)) for i in range(9)]  # shares of unequal tokens
 torch.manual_seed(rank)  # the workers start with the first one's weights all the same
 model = Transformer(TransformerConfig(40, 2, 16, 32, 2, dropout=0.0)).double()
@@ -81,11 +81,11 @@ def test_two_processes_take_the_steps_of_one(tmp_path, alone, micro_batches):
 FIRST = """
 import os, sys
 import torch
-from annotated import workers
-from annotated.tokenizer import Tokenizer
+from annotated.fast import workers
+from annotated.data.tokenizer import Tokenizer
 
-workers.join(torch.device("cpu"))
-tokenizer = workers.first(lambda: Tokenizer.train(["a b"] * workers.count(), 300))
+workers.join_group(torch.device("cpu"))
+tokenizer = workers.first(lambda: Tokenizer.train(["a b"] * workers.world_size(), 300))
 assert len(tokenizer.encode("<pad>")) > 1
 assert workers.first(lambda: int(os.environ["RANK"])) == 0 and workers.first(lambda: None) is None
 try:
@@ -110,8 +110,8 @@ def test_what_the_first_finds_all_have_and_its_errors_are_its_own(tmp_path):
 
 def test_one_process_is_one_worker(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
-    assert join(torch.device("cpu")) == torch.device("cpu")
-    assert (workers.rank(), workers.count()) == (0, 1)
+    assert join_group(torch.device("cpu")) == torch.device("cpu")
+    assert (workers.rank(), workers.world_size()) == (0, 1)
     wait()
     assert total(torch.tensor(3.0)).item() == 3.0
     assert agree(True, False) == [True, False]
@@ -131,5 +131,5 @@ def test_a_port_in_use_is_one_sentence(monkeypatch):
         }.items():
             monkeypatch.setenv(name, value)
         with pytest.raises(WorkerError, match="cannot find each other") as error:
-            join(torch.device("cpu"))
+            join_group(torch.device("cpu"))
     assert "\n" not in str(error.value) and str(port) in str(error.value)

@@ -43,7 +43,7 @@ def book_config() -> dict[str, Any]:
 
 def paths() -> list[Path]:
     """All chapters that are notebooks, in the order of their names; the landing page is one too."""
-    found = [ROOT / "intro.md", *sorted(CHAPTERS.glob("*.md"))]
+    found = [ROOT / "intro.md", *sorted(CHAPTERS.rglob("*.md"))]
     return [path for path in found if path.exists() and is_chapter(path)]
 
 
@@ -52,9 +52,10 @@ def is_chapter(path: Path) -> bool:
     return is_myst_markdown_notebook(path.read_text("utf8"))
 
 
-def is_notebook_name(name: str) -> bool:
-    """Whether a link to this file leads to a chapter that is a notebook."""
-    return (CHAPTERS / name).exists() and is_chapter(CHAPTERS / name)
+def name_of(path: Path) -> str:
+    """A chapter's name: its path in chapters/, such as model/attention; of others the stem."""
+    path = path.resolve().with_suffix("")
+    return path.relative_to(CHAPTERS).as_posix() if path.is_relative_to(CHAPTERS) else path.stem
 
 
 def show(path: Path) -> str:

@@ -73,7 +73,7 @@ class ChapterFile(IPyNbFile):
 
     @property
     def reference_path(self) -> Path:
-        return self.config.option.reference / f"{self.path.stem}.json"
+        return self.config.option.reference / f"{chapters.name_of(self.path)}.json"
 
     def references(self) -> dict[str, Any]:
         path = self.reference_path

@@ -97,8 +97,9 @@ def glue_values(notebook: NotebookNode) -> dict[str, str]:
 class Converter:
     """Rewrites the Markdown of one chapter. Exercises are counted through the chapter."""
 
-    def __init__(self, values: dict[str, str], library: Library, repository: str):
+    def __init__(self, values: dict[str, str], library: Library, repository: str, path: Path):
         self.values, self.library, self.repository = values, library, repository
+        self.path = path  # of the chapter, from which its links lead
         self.exercises: dict[str, int] = {}
         self.titles: dict[str, str] = {}
 
@@ -213,9 +214,9 @@ class Converter:
         text, target = match.groups()
         if re.match(r"[a-z]+:", target):
             return match.group()
-        page = Path(target.split("#")[0])
-        if page.suffix == ".md" and chapters.is_notebook_name(page.name):
-            return f"[{text}]({colab_url(self.repository, page.stem)})"
+        page = self.path.parent / target.split("#")[0]
+        if page.suffix == ".md" and page.exists() and chapters.is_chapter(page):
+            return f"[{text}]({colab_url(self.repository, chapters.name_of(page))})"
         return text
 
 
@@ -243,7 +244,7 @@ def convert(path: Path, repository: str, version: str, bibliography: Path) -> No
             )
         executed = notebook
     library = Library(bibliography)
-    converter = Converter(glue_values(executed), library, repository)
+    converter = Converter(glue_values(executed), library, repository, path)
     for cell in executed.cells:
         if cell.cell_type == "markdown":
             converter.learn(cell.source)
@@ -297,15 +298,15 @@ def main(arguments: list[str] | None = None) -> int:
     repository = chapters.book_config()["repository"]["url"]
     try:  # all, before any is written
         made = {
-            path.stem: convert(path, repository, __version__, ROOT / "references.bib")
+            chapters.name_of(path): convert(path, repository, __version__, ROOT / "references.bib")
             for path in options.chapters or chapters.paths()
         }
     except ChapterError as error:
         print(error, file=sys.stderr)
         return 1
-    options.out.mkdir(parents=True, exist_ok=True)
     for name, notebook in made.items():
         target = options.out / f"{name}.ipynb"
+        target.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, target)
         print(f"wrote {chapters.show(target)}")
     return 0

@@ -16,6 +16,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 from tools import chapters
+from tools.tangle import file_of
 
 COLAB = "https://colab.research.google.com/github"
 NOTEBOOKS = "notebooks"  # the branch that holds them
@@ -36,7 +37,7 @@ def label_exports(app: Sphinx, doctree: nodes.document) -> None:
         metadata = cell.get("cell_metadata") or {}
         if cell.get("nb_element") != "cell_code" or "export" not in metadata.get("tags", []):
             continue
-        name = f"annotated/{metadata.get('module', default)}.py"
+        name = f"annotated/{file_of(metadata.get('module') or default or '')}"
         label = nodes.paragraph("", "", nodes.literal("", name), classes=["cell-module"])
         cell["classes"].append("in-package")
         cell.insert(0, label)
@@ -66,7 +67,7 @@ def add_colab_button(
     repository = app.config.html_theme_options.get("repository_url", "")
     button = {
         "type": "link",
-        "url": colab_url(repository, Path(pagename).name),
+        "url": colab_url(repository, pagename.removeprefix("chapters/")),
         "text": "Colab",
         "tooltip": "Run this chapter on Colab",
         "icon": "fas fa-rocket",

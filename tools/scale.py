@@ -105,8 +105,8 @@ def taken() -> dict[str, float]:
 
 def learn(pairs: int, folder: Path) -> dict[str, Any]:
     """A vocabulary from a sample of the pairs."""
-    from annotated.prepared import sample
-    from annotated.tokenizer import Tokenizer
+    from annotated.data.memory_mapped import sample
+    from annotated.data.tokenizer import Tokenizer
 
     chosen = sample(Generated(pairs), CONFIG["sample"], CONFIG["seed"])
     tokenizer = Tokenizer.train((line for pair in chosen for line in pair), CONFIG["vocab_size"])
@@ -116,8 +116,8 @@ def learn(pairs: int, folder: Path) -> dict[str, Any]:
 
 def fill(pairs: int, folder: Path) -> dict[str, Any]:
     """The pairs prepared, or what is left of them; fifty rows of the curve."""
-    from annotated.prepared import prepare, read_state
-    from annotated.tokenizer import Tokenizer
+    from annotated.data.memory_mapped import prepare, read_state
+    from annotated.data.tokenizer import Tokenizer
 
     state, start = read_state(folder / "prepared"), time.perf_counter()
     begun = state.read if state else 0
@@ -143,9 +143,9 @@ def fill(pairs: int, folder: Path) -> dict[str, Any]:
 
 def iterate(pairs: int, folder: Path) -> dict[str, Any]:
     """Every batch of an epoch; each pair must have come."""
-    from annotated.batching import batches
-    from annotated.prepared import Prepared
-    from annotated.tokenizer import EOS
+    from annotated.data.batching import batches
+    from annotated.data.memory_mapped import Prepared
+    from annotated.data.tokenizer import EOS
 
     start = time.perf_counter()
     data = Prepared(folder / "prepared")
@@ -176,7 +176,7 @@ class Sizes:
 
 def lay_out(pairs: int, folder: Path) -> dict[str, Any]:
     """The plan of an epoch of 36 million pairs: batches, and what it took beside the sizes."""
-    from annotated.batching import plan
+    from annotated.data.batching import plan
 
     data = Sizes(CONFIG["planned"])
     before, start = taken(), time.perf_counter()
@@ -258,7 +258,7 @@ def main() -> None:
         seconds = time.perf_counter() - start
         print(json.dumps({**result, "seconds": seconds, **taken()}))
         return
-    from annotated.record import commit, hardware, software
+    from annotated.cli.record import commit, hardware, software
 
     at_commit = commit()
     os.environ |= {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}  # one core for each part

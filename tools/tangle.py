@@ -1,4 +1,4 @@
-"""Tangles the chapters' cells tagged `export` into the package: annotated/<module>.py.
+"""Tangles the chapters' cells tagged `export` into the package: annotated/ROOM/MODULE.py.
 
 python tools/tangle.py            write all modules, remove those that no chapter makes any more
 python tools/tangle.py CHAPTER..  write the modules of these chapters only
@@ -31,13 +31,18 @@ def exports(path: Path) -> dict[str, list[Cell]]:
         if "export" not in cell.tags:
             continue
         module = cell.metadata.get("module", default)
-        if not (isinstance(module, str) and module.isidentifier()):
+        if not (isinstance(module, str) and all(map(str.isidentifier, module.split(".")))):
             raise ChapterError(
                 f"{chapters.show(path)}:{cell.line}: an export cell without a module; name it in "
-                "the front matter (annotated: {module: ...}) or by a line `:module: ...`."
+                "the front matter (annotated: {module: room.name}) or by `:module: room.name`."
             )
         modules.setdefault(module, []).append(cell)
     return modules
+
+
+def file_of(module: str) -> str:
+    """Where a module lies in the package: model.attention in model/attention.py."""
+    return f"{module.replace('.', '/')}.py"
 
 
 def split(path: Path, cell: Cell) -> tuple[str, list[str], str]:
@@ -85,7 +90,7 @@ def weave(path: Path, module: str, found: list[Cell]) -> str:
     header = f"{HEADER}{chapters.show(path)}: change it there, then run `{MEND}`."
     parts = [f"{header}\n{docstring}\n", "\n".join(imports), "\n\n\n".join(bodies)]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    name = f"annotated/{module}.py"
+    name = f"annotated/{file_of(module)}"
     text = ruff("check", "--select=I", "--fix", "--quiet", name=name, text=text)
     return ruff("format", "--quiet", name=name, text=text)
 
@@ -107,8 +112,8 @@ def tangle(sources: list[Path]) -> dict[str, str]:
         for module, found in exports(path).items():
             if module in maker:
                 raise ChapterError(
-                    f"{chapters.show(path)}:{found[0].line}: annotated/{module}.py is already "
-                    f"made by {chapters.show(maker[module])}."
+                    f"{chapters.show(path)}:{found[0].line}: annotated/{file_of(module)} is "
+                    f"already made by {chapters.show(maker[module])}."
                 )
             maker[module] = path
             made[module] = weave(path, module, found)
@@ -117,16 +122,17 @@ def tangle(sources: list[Path]) -> dict[str, str]:
 
 def stale(made: dict[str, str], package: Path) -> list[Path]:
     """Modules that carry the tangler's header, but that no chapter makes."""
+    kept = {package / file_of(module) for module in made}
     return [
         path
-        for path in sorted(package.glob("*.py"))
-        if path.stem not in made and path.read_text("utf8").startswith(HEADER)
+        for path in sorted(package.rglob("*.py"))
+        if path not in kept and path.read_text("utf8").startswith(HEADER)
     ]
 
 
 def drift(made: dict[str, str], gone: list[Path], package: Path) -> str:
     """A unified diff from the package as it is to what the chapters say. Empty if equal."""
-    wanted = {package / f"{module}.py": text for module, text in made.items()}
+    wanted = {package / file_of(module): text for module, text in made.items()}
     wanted |= dict.fromkeys(gone, "")
     out: list[str] = []
     for path, text in wanted.items():
@@ -142,8 +148,9 @@ def write(made: dict[str, str], gone: list[Path], package: Path) -> list[str]:
     """Writes what differs, removes what is stale; returns a line for each."""
     said = []
     for module, text in made.items():
-        path = package / f"{module}.py"
+        path = package / file_of(module)
         if not path.exists() or path.read_text("utf8") != text:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, "utf8")
             said.append(f"wrote {chapters.show(path)}")
     for path in gone:

@@ -7,16 +7,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from annotated.checkpoints import load_checkpoint
-from annotated.corpora import load
-from annotated.decoding import SearchConfig, translate
-from annotated.engine import Engine
-from annotated.evaluation import moses_bleu
-from annotated.export import export
-from annotated.inference import in_8_bits
-from annotated.record import commit, fingerprint
-from annotated.sentences import Seen
-from annotated.translator import PRETRAINED, translator_by
+from annotated.cli.record import commit, corpus_hashes
+from annotated.cli.translate import PRETRAINED, translator_by
+from annotated.data.corpora import load
+from annotated.fast.engine import Engine
+from annotated.fast.export import export
+from annotated.fast.inference import in_8_bits
+from annotated.training.checkpoints import load_checkpoint
+from annotated.translation.scores import moses_bleu
+from annotated.translation.search import SearchConfig, translate
+from annotated.translation.sentences import Seen
 from tools.bench import report
 from tools.bench.decode import search
 
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
             options.record,
             options.words,
             commit=at_commit,
-            data=fingerprint(corpus),
+            data=corpus_hashes(corpus),
             config={"captions": len(pairs), "beams": BEAMS, "alpha": SearchConfig.alpha},
             seconds=time.perf_counter() - began,
             curve=[{"beam": beam} for beam in BEAMS],

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from annotated.batching import Batch, Encoded, collate
-from annotated.positions import sinusoids
-from annotated.products import choose_products
-from annotated.tokenizer import BOS, EOS
-from annotated.training import Run, TrainingConfig
-from annotated.transformer import Transformer, TransformerConfig
+from annotated.data.batching import Batch, Encoded, collate
+from annotated.data.tokenizer import BOS, EOS
+from annotated.fast.matmul_precision import choose_matmul_precision
+from annotated.model.positions import sinusoids
+from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.training.loop import Run, TrainingConfig
 
 SMOOTHING = 0.1
 
@@ -43,7 +43,7 @@ class Contender:
 
 def ours(config: TransformerConfig) -> Contender:
     """This package, as `annotated train` uses it: with the float32 products that it chooses."""
-    choose_products()
+    choose_matmul_precision()
     run = Run(Transformer(config), TrainingConfig(smoothing=SMOOTHING))
     return Contender("annotated", run.model, collate, run.update)
 

@@ -20,14 +20,14 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from annotated import decoding
-from annotated.batching import pad
-from annotated.export import POSITIONS, specification
-from annotated.inference import threads_for
-from annotated.positions import sinusoids
-from annotated.products import choose_products
-from annotated.tokenizer import EOS, PAD
-from annotated.transformer import Transformer
+from annotated.data.batching import pad_sequences
+from annotated.data.tokenizer import EOS, PAD
+from annotated.fast.export import POSITIONS, specification
+from annotated.fast.inference import threads_for
+from annotated.fast.matmul_precision import choose_matmul_precision
+from annotated.model.positions import sinusoids
+from annotated.model.transformer import Transformer
+from annotated.translation import search
 from tools.bench import contenders
 from tools.bench.measure import precision
 
@@ -48,7 +48,7 @@ def missing() -> list[str]:
 def chosen_products(rows: int, width: int) -> str:
     """The products that this package chooses for these sizes; PyTorch's are as they were."""
     with precision("highest"):
-        return choose_products(rows=rows, width=width)
+        return choose_matmul_precision(rows=rows, width=width)
 
 
 def builders() -> dict[str, Build]:
@@ -65,7 +65,7 @@ def builders() -> dict[str, Build]:
 
 def ids(sources: Sequence[list[int]]) -> Tensor:
     """Sources as a model takes them: (B, S), each with EOS, padded."""
-    return pad([[*source, EOS] for source in sources])
+    return pad_sequences([[*source, EOS] for source in sources])
 
 
 # This package.
@@ -86,7 +86,7 @@ def forced(model: Transformer, length: int) -> Iterator[None]:
 
     with (
         mock.patch.object(model.embedding, "logits", endless),
-        mock.patch.object(decoding, "limits", limits),
+        mock.patch.object(search, "limits", limits),
     ):
         yield
 
@@ -97,9 +97,9 @@ def ours(model: Transformer) -> Decode:
     def decode(sources: Sequence[list[int]], beam: int, length: int) -> list[list[int]]:
         with forced(model, length), threads_for(model, len(sources) * beam):
             if beam == 1:
-                return decoding.greedy(model, ids(sources), extra=length).tolist()
-            config = decoding.SearchConfig(beam=beam, extra=length)
-            found = decoding.beam_search(model, ids(sources), config)
+                return search.greedy(model, ids(sources), extra=length).tolist()
+            config = search.SearchConfig(beam=beam, extra=length)
+            found = search.beam_search(model, ids(sources), config)
         return [best[0].ids for best in found]
 
     return decode

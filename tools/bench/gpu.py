@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from annotated.record import commit
-from annotated.transformer import PRESETS
+from annotated.cli.record import commit
+from annotated.model.transformer import PRESETS
 from tools.bench import report, work
 from tools.bench.measure import build, product_flops, timed
 

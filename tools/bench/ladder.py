@@ -1,6 +1,6 @@
 """What each change to a training step gives: from the plain model to `annotated train`, by rungs.
 
-All rungs are one model at one task and take the same step, `annotated.training.Run.update`, with
+All rungs are one model at one task and take the same step, `Run.update` of the loop, with
 parts of it replaced by plainer ones.
 """
 
@@ -17,13 +17,14 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from annotated import packing, training
-from annotated.batching import Batch, Encoded, collate
-from annotated.loss import smoothed_loss
-from annotated.optimizer import BETAS, EPS
-from annotated.products import choose_products
-from annotated.record import commit
-from annotated.transformer import Transformer, TransformerConfig
+from annotated.cli.record import commit
+from annotated.data.batching import Batch, Encoded, collate
+from annotated.fast import packing
+from annotated.fast.matmul_precision import choose_matmul_precision
+from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.training import loop
+from annotated.training.loss import smoothed_loss
+from annotated.training.optimizer import BETAS, EPS
 from tools.bench import report, work
 from tools.bench.contenders import CONTENDERS, SMOOTHING, Contender
 from tools.bench.measure import Entry, build, in_fresh_process, peak_memory, precision, race
@@ -71,12 +72,12 @@ def whole_loss(
 
 
 def rung(name: str, chosen: str, config: TransformerConfig) -> Contender:
-    """The step with all changes up to this one; `chosen` is what choose_products returned."""
+    """The step with all changes up to this one; `chosen` is the precision of products."""
     has = RUNGS[: RUNGS.index(name) + 1]
     torch.set_float32_matmul_precision(chosen if "products" in has else "highest")
-    quicken = training.quicken if "quick dropout" in has else lambda model: None
-    with mock.patch.object(training, "quicken", quicken):
-        run = training.Run(Transformer(config), training.TrainingConfig(smoothing=SMOOTHING))
+    quicken = loop.quicken if "quick dropout" in has else lambda model: None
+    with mock.patch.object(loop, "quicken", quicken):
+        run = loop.Run(Transformer(config), loop.TrainingConfig(smoothing=SMOOTHING))
     if "packing" not in has:
         run.objective = Padded(run.model, SMOOTHING)
     if "fused Adam" not in has:
@@ -118,7 +119,7 @@ def run(options: argparse.Namespace) -> None:
     sizes = {"tiny": work.TINY} if options.quick else {x: work.SIZES[x] for x in options.sizes}
     amount = QUICK if options.quick else Amount(batches=options.batches)
     with precision("highest"):
-        chosen = choose_products()
+        chosen = choose_matmul_precision()
     table: list[dict[str, Any]] = []
     curve: list[dict[str, Any]] = []
     for size, config in sizes.items():

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from annotated.batching import Encoded
-from annotated.transformer import TransformerConfig
+from annotated.data.batching import Encoded
+from annotated.model.transformer import TransformerConfig
 from tools.bench.contenders import CONTENDERS, Contender
 from tools.bench.work import TINY, sentences
 

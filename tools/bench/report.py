@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from annotated.record import hardware, software
+from annotated.cli.record import hardware, software
 
 
 class UserError(Exception):

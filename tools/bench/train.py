@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from annotated.batching import Encoded
-from annotated.record import commit
-from annotated.transformer import TransformerConfig
+from annotated.cli.record import commit
+from annotated.data.batching import Encoded
+from annotated.model.transformer import TransformerConfig
 from tools.bench import report, work
 from tools.bench.contenders import available
 from tools.bench.measure import (
@@ -154,7 +154,7 @@ def described(amount: Amount) -> dict[str, str]:
     return {
         "random": f"batches of {amount.sentences} sentences in random order",
         "like length": f"batches of at most {work.budget(amount.sentences)} tokens a side, padding "
-        "not counted, as annotated.batching.plan makes them of the same sentences",
+        "not counted, as annotated.data.batching.plan makes them of the same sentences",
     }
 
 

@@ -7,9 +7,9 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from annotated.batching import Encoded, plan
-from annotated.tokenizer import BOS, EOS, PAD
-from annotated.transformer import TransformerConfig
+from annotated.data.batching import Encoded, plan
+from annotated.data.tokenizer import BOS, EOS, PAD
+from annotated.model.transformer import TransformerConfig
 
 SIZES = {
     "small": TransformerConfig(8000, layers=3, d_model=256, d_ff=1024, heads=4),

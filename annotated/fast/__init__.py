@@ -1,0 +1,1 @@
+"""What makes it fast, and harder to read."""

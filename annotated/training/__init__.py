@@ -1,0 +1,1 @@
+"""Optimizer, loss and loop (Sections 5.2 to 5.4)."""

@@ -1,0 +1,77 @@
+# Tangled from chapters/training/loop.md: change it there, then run `make tangle`.
+"""The folders of checkpoints: written whole or not at all, found by their names (Section 5.2)."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from annotated.files import make, permit, put
+
+MODEL_FILES = ["model.safetensors", "model.json", "tokenizer.json"]
+RUN_FILES = [*MODEL_FILES, "optimizer.safetensors", "run.json"]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be written or read: one sentence that says why."""
+
+
+@contextmanager
+def all_or_nothing(folder: Path) -> Iterator[Path]:
+    """A folder to write files into; it gets its name when they are whole and on the disk."""
+    if folder.exists():
+        raise CheckpointError(f"{folder} exists already: name another folder, or remove it")
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        make(part)
+        yield part
+        for file in part.iterdir():
+            permit(file)
+        put(part, folder)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(
+            f"{folder} cannot be written ({reason}): what was saved before is untouched"
+        ) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def steps_in(folder: Path) -> list[Path]:
+    """The checkpoints of a run's folder, the oldest first."""
+    found = folder.iterdir() if folder.is_dir() else []
+    # eight digits and no more: not "step-00000040 copy"
+    return sorted(each for each in found if re.fullmatch("step-[0-9]{8}", each.name))
+
+
+def complete(folder: Path | str, names: list[str] = MODEL_FILES) -> Path:
+    """The newest checkpoint of a run's folder, or the folder itself.
+
+    Raises CheckpointError where it lacks one of these files or one may not be read.
+    """
+    place = [Path(folder), *steps_in(Path(folder))][-1]
+    for name in names:
+        try:
+            (place / name).open("rb").close()
+        except (FileNotFoundError, NotADirectoryError):
+            kind = "run to go on with" if names == RUN_FILES else "model"
+            raise CheckpointError(f"{place} holds no {kind}: {name} is missing") from None
+        except OSError as error:  # safetensors would say that it is not there
+            raise CheckpointError(f"{place / name} cannot be read: {error.strerror}") from None
+    return place
+
+
+@contextmanager
+def readable(place: Path) -> Iterator[None]:
+    """Turns whatever goes wrong in reading into one sentence."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:  # each library has kinds of its own; here all mean the same
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise CheckpointError(f"the checkpoint in {place} cannot be read: {reason}") from None

@@ -1,0 +1,1 @@
+"""From ids to text, and its scores (Section 6.1)."""

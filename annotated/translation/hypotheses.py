@@ -1,0 +1,43 @@
+# Tangled from chapters/translation/search.md: change it there, then run `make tangle`.
+"""What a search looks for, and how what it finds is ranked and joined (Section 6.1)."""
+
+from dataclasses import dataclass
+
+from annotated.data.tokenizer import Tokenizer
+from annotated.ranges import Count, Power, Whole, check_ranges
+from annotated.translation.sentences import join
+
+
+def length_penalty(length: int, alpha: float) -> float:
+    """((5 + length) / 6)^alpha, which divides a log-probability (Wu et al. 2016, equation 14)."""
+    return ((5 + length) / 6) ** alpha
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How to search for a translation; the defaults are the paper's (Section 6.1)."""
+
+    beam: Count = 4  # hypotheses at a time, k
+    alpha: Power = 0.6  # of the length penalty
+    extra: Whole = 50  # tokens that a translation may have beyond its source's
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished translation."""
+
+    ids: list[int]  # without BOS and EOS
+    log_probability: float  # of its ids, and of EOS where it was written, in nats
+    score: float  # log_probability / length_penalty
+
+
+def joined(tokenizer: Tokenizer, parts: list[list[Hypothesis]]) -> list[tuple[str, float]]:
+    """The translations of all parts of a line as those of the whole: text and score."""
+    whole = zip(*parts, strict=False) if parts else [()]
+    return [
+        (join(tokenizer.decode(one.ids) for one in ones), sum(one.score for one in ones))
+        for ones in whole
+    ]
