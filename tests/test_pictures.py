@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from annotated import pictures
+from annotated.pictures import charts, diagrams
 
 CHARTS = {
     "lines": lambda: pictures.lines(
@@ -62,7 +63,7 @@ def test_names_and_values_stand_in_the_chart_as_text():
 
 
 def test_zero_is_the_page_itself_and_signs_have_colors():
-    rgba = pictures.tint(np.array([[0.0, 1.0, -0.5]]), -0.5, 1.0, signed=True)
+    rgba = charts.tint(np.array([[0.0, 1.0, -0.5]]), -0.5, 1.0, signed=True)
     assert rgba.shape == (1, 3, 4)
     assert rgba[0, :, 3].tolist() == [0, 1, 0.5]
     assert rgba[0, 1, :3].tolist() != rgba[0, 2, :3].tolist()
@@ -82,7 +83,7 @@ def test_a_diagram_draws_what_it_is_told():
 
 
 def test_an_arrow_points_where_it_goes():
-    tip = pictures.arrow_head((0, 0), (10, 0), size=4)
+    tip = diagrams.arrow_head((0, 0), (10, 0), size=4)
     assert 'points="10.0,0.0 6.0,2.0 6.0,-2.0"' in tip
 
 

@@ -1,0 +1,127 @@
+"""Sequence-level distillation: the sources of a corpus, translated by several models together.
+
+python tools/distill.py MODEL MODEL.. --data multi30k --out FOLDER
+
+Kim and Rush (2016): a student learns from what the teacher writes instead of, or beside, what people
+wrote. The teacher is an ensemble: at each token the mean of its models' probabilities counts. FOLDER
+gets train.SOURCE and train.TARGET, the corpus's own pairs followed by those with the teacher's
+translations, and valid.SOURCE and valid.TARGET as they are: files for `annotated train --source`.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # run as a script, Python looks in tools/ only
+    sys.path.insert(0, str(ROOT))
+
+from annotated.data.batching import pad_sequences  # noqa: E402
+from annotated.data.corpora import Corpus, load  # noqa: E402
+from annotated.data.tokenizer import EOS, Tokenizer, spaced  # noqa: E402
+from annotated.files import make, write  # noqa: E402
+from annotated.model.transformer import Transformer  # noqa: E402
+from annotated.training.checkpoints import load_checkpoint  # noqa: E402
+from annotated.translation.hypotheses import SearchConfig  # noqa: E402
+from annotated.translation.search import Decoding, Search  # noqa: E402
+
+
+class Ensemble:
+    """Several decodings as one: the mean of their probabilities for the next token."""
+
+    def __init__(self, members: list[Decoding]):
+        self.members = members
+
+    def step(self, token: Tensor, parent: Tensor | None = None) -> Tensor:
+        """token, parent (B, k) -> the logarithm of the mean of the probabilities (B, k, V)."""
+        each = [one.step(token, parent).log_softmax(-1) for one in self.members]
+        return torch.stack(each).logsumexp(0)  # a constant off, as logits may be
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with these rows (n,) of the batch only."""
+        for one in self.members:
+            one.select(rows)
+
+
+def search(models: Sequence[Transformer], source: Tensor, config: SearchConfig) -> list[list[int]]:
+    """The best translation of each row of source (B, S) that the ensemble finds, as ids."""
+    found = Search(models[0], source, config)
+    with torch.inference_mode():
+        members = [Decoding(one.eval(), source, config.beam, config.extra) for one in models]
+        found.decoding = Ensemble(members)  # type: ignore[assignment]
+    while found.open:
+        found.step()
+    return [sentence.finished[0].ids for sentence in found.sentences]
+
+
+def translations(
+    models: Sequence[Transformer],
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    config: SearchConfig,
+    rows: int = 64,
+) -> list[str]:
+    """What the ensemble writes for each text, in order; those of like length go together."""
+    encoded = [tokenizer.encode(spaced(text)) for text in texts]
+    order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
+    written, began = [""] * len(texts), time.monotonic()
+    for start in range(0, len(order), rows):
+        group = order[start : start + rows]
+        source = pad_sequences([[*encoded[i], EOS] for i in group])  # (B, S)
+        for i, ids in zip(group, search(models, source, config), strict=True):
+            written[i] = tokenizer.decode(ids)
+        if start // rows % 20 == 19:
+            minutes = (time.monotonic() - began) / 60
+            print(f"{start + len(group):,} of {len(order):,}, {minutes:.1f} min", file=sys.stderr)
+    return written
+
+
+def files_of(corpus: Corpus, written: Sequence[str]) -> dict[str, list[str]]:
+    """The lines of each file, by its name."""
+    train, valid = list(corpus.splits["train"]), list(corpus.splits["validation"])
+    sources, targets = [source for source, _ in train], [target for _, target in train]
+    return {
+        f"train.{corpus.source}": sources + sources,
+        f"train.{corpus.target}": targets + list(written),
+        f"valid.{corpus.source}": [source for source, _ in valid],
+        f"valid.{corpus.target}": [target for _, target in valid],
+    }
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    top.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="checkpoints' folders")
+    top.add_argument("--data", default="multi30k", help="the corpus (default: multi30k)")
+    top.add_argument("--pair", default="en-de")
+    top.add_argument("--beam", type=int, default=5)
+    top.add_argument("--alpha", type=float, default=1.4)
+    top.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    return top
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(words)
+    loaded = [load_checkpoint(place) for place in options.models]
+    models, tokenizers = [each[0] for each in loaded], [each[1] for each in loaded]
+    if len({one.bpe.to_str() for one in tokenizers}) > 1:
+        print("the models have different vocabularies: an ensemble needs one", file=sys.stderr)
+        return 2
+    corpus = load(options.data, options.pair)
+    texts = [source for source, _ in corpus.splits["train"]]
+    if loaded[0][2].get("lowercase"):
+        texts = [text.lower() for text in texts]
+    config = SearchConfig(beam=options.beam, alpha=options.alpha)
+    written = translations(models, tokenizers[0], texts, config)
+    make(options.out)
+    for name, lines in files_of(corpus, written).items():
+        write(options.out / name, "".join(f"{line}\n" for line in lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
