@@ -221,10 +221,10 @@ STRIDE = 16  # pairs between two sums that are kept
 
 
 def starts_of(sizes: np.ndarray) -> np.ndarray:
-    """Sizes (N, 2) -> the tokens before pair 0, 16, 32 ... and, at last, those of all pairs."""
+    """Sizes (pairs, 2) -> the tokens before pair 0, 16, 32 ... and, at last, those of all pairs."""
     edges = np.arange(0, sizes.size, 2 * STRIDE)
     groups = np.add.reduceat(sizes.reshape(-1), edges, dtype=np.int32)  # 64 bits would copy sizes
-    return np.concatenate([[0], np.cumsum(groups, dtype=np.int64)])  # (N / 16 + 1,)
+    return np.concatenate([[0], np.cumsum(groups, dtype=np.int64)])  # (pairs / 16 + 1,)
 
 
 def mapped(path: Path, dtype: str) -> np.ndarray:
@@ -241,7 +241,7 @@ class Prepared(Sequence[Encoded]):
     """The encoded pairs in a folder that `prepare` has finished, in their order.
 
     Like the list that `encode_pairs` makes, but each pair is read when it is asked for. `sizes`
-    (N, 2) int32 has the lengths of all sources and targets, without special ids.
+    (pairs, 2) int32 has the lengths of all sources and targets, without special ids.
     Raises PreparedError where the folder is empty, unfinished or damaged.
     """
 
@@ -259,7 +259,7 @@ class Prepared(Sequence[Encoded]):
             if not path.exists() or path.stat().st_size != length:
                 raise damaged(self.folder)
         self.state = state
-        self.sizes = mapped(self.folder / SIZES, "<i4").reshape(-1, 2)  # (N, 2)
+        self.sizes = mapped(self.folder / SIZES, "<i4").reshape(-1, 2)  # (pairs, 2)
         self._starts = starts_of(self.sizes)
         if self._starts[-1] != state.tokens:
             raise damaged(self.folder)
