@@ -100,8 +100,10 @@ def intervals(written: dict[str, list[str]], references: Sequence[str]) -> dict[
     def cut(lines: Sequence[str]) -> list[str]:
         return [moses_tokenize(plain_punctuation(line.lower())) for line in lines]
 
-    systems = [(decoder, cut(texts)) for decoder, texts in written.items()]
+    systems: list[tuple[str, Sequence[str]]] = [
+        (decoder, cut(texts)) for decoder, texts in written.items()
+    ]
     metrics = {"BLEU": BLEU(tokenize="none", force=True)}
     test = PairedTest(systems, metrics, [cut(references)], test_type="bs", n_samples=DRAWS)
     _, results = test()
-    return {name: one.ci for name, one in zip(written, results["BLEU"], strict=True)}
+    return {name: one.ci for name, one in zip(written, results["BLEU"], strict=True)}  # type: ignore
