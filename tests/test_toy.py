@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotated.data import toy
-from annotated.data.toy import Pair, generate, splits
+from annotated.data.toy import Pair, generate, lexicon, splits
 
 # What a German knows about nouns: gender, singular, other forms of the singular, plural.
 SINGULARS = {
@@ -484,17 +484,17 @@ def entry(table, name):
 
 def phrase(name, **parts):
     if "adjective" in parts:
-        parts["adjective"] = entry(toy.DESCRIPTIONS, parts["adjective"])
-    return toy.Phrase(entry(toy.LEXICON, name), **parts)
+        parts["adjective"] = entry(toy.ADJECTIVES, parts["adjective"])
+    return toy.Phrase(entry(toy.NOUNS, name), **parts)
 
 
 def clause(subject, verb, *objects, **parts):
-    found = next(v for v in toy.ACTIONS if v.prefix + v.infinitive == verb)
+    found = next(v for v in toy.VERBS if v.prefix + v.infinitive == verb)
     return toy.Clause(subject, found, list(objects), **parts)
 
 
 def time(words):
-    return next(t for t in toy.TIMES if " ".join(word for word, _ in t.german) == words)
+    return next(t for t in toy.ADVERBIALS if " ".join(t.german) == words)
 
 
 def test_sentences_made_by_hand_are_spelled_as_a_german_would():
@@ -523,9 +523,9 @@ def test_sentences_made_by_hand_are_spelled_as_a_german_would():
 def test_a_verb_without_its_subject_agrees_all_the_same():
     for who, first, second in (("I", "I repair", "sell"), ("she", "She repairs", "sells")):
         subject, clock = toy.Phrase(pronoun=who), phrase("clock")
-        again = toy.Phrase(pronoun="same", antecedent=subject)
+        again = toy.Phrase(pronoun="elided", antecedent=subject)
         other = clause(again, "verkaufen", toy.Phrase(pronoun="it", antecedent=clock))
-        both = clause(subject, "reparieren", clock, joined=toy.Joined("and", other))
+        both = clause(subject, "reparieren", clock, conjunction="and", joined=other)
         assert toy.spell(both).english == f"{first} the clock and {second} it."
     assert toy.spell(both).german == "Sie repariert die Uhr und verkauft sie."
 
@@ -536,8 +536,8 @@ def test_a_relative_clause_and_a_pronoun_made_by_hand():
     bear.relative = clause(phrase("woman"), "sehen", pronoun, tense="past")
     sleeps = clause(bear, "schlafen", negated=True)
     reason = clause(toy.Phrase(pronoun="it", antecedent=bear), "sein")
-    reason.adjective = entry(toy.DESCRIPTIONS, "hungry")
-    sleeps.joined = toy.Joined("because", reason)
+    reason.adjective = entry(toy.ADJECTIVES, "hungry")
+    sleeps.conjunction, sleeps.joined = "because", reason
     pair = toy.spell(sleeps)
     expected = "Der Bär, den die Frau gesehen hat, schläft nicht, weil er hungrig ist."
     assert pair.german == expected
@@ -698,6 +698,48 @@ def test_a_seed_gives_the_same_sentences_everywhere(data):
 
 
 DIGEST = "d93dd9ca2b60ce7d37ff0e92689f7f94db825ac4576c621a482ae166d2602835"
+
+
+def test_the_lexicon_speaks_only_of_words_that_it_has():
+    tables, world = lexicon.TABLES, lexicon.WORLD
+    kinds = {kind for noun in toy.NOUNS for kind in noun.kinds}
+    nouns = {noun.english[0] for noun in toy.NOUNS}
+    adjectives, verbs = {a.english for a in toy.ADJECTIVES}, {verb.name for verb in toy.VERBS}
+    for word in toy.ADJECTIVES:
+        assert word.kinds <= kinds, word
+    for verb in toy.VERBS:
+        assert verb.subjects | verb.places <= kinds, verb
+        assert all(fitting <= kinds for _, fitting in verb.objects), verb
+    assert {name for names in tables["verb_kinds"].values() for name in names} <= verbs
+    for reasons in tables["reasons"].values():
+        assert reasons.keys() <= verbs
+        assert {why for text in reasons.values() for why in text.split()} <= adjectives
+    for couple in world["sequels"] + world["contrasts"]:
+        assert set(couple.split(", ")) <= verbs, couple
+    for combination in world["held_out"]:
+        first, _, noun = combination.rpartition(" ")
+        assert first in verbs | adjectives and noun in nouns, combination
+    assert {place for places in world["habitats"].values() for place in places} <= nouns
+    assert set(world["new"]) <= adjectives and set(world["owned"].split()) <= kinds
+
+
+def test_a_line_of_the_lexicon_is_read_with_its_irregular_forms():
+    lines = {verb.name: verb for verb in toy.VERBS}
+    assert lines["fall asleep"].past == "fell" and lines["tidy up"].past == "tidied"
+    assert (lines["invite"].prefix, lines["invite"].infinitive) == ("ein", "laden")
+    assert (lines["follow"].auxiliary, lines["wash"].auxiliary) == ("sein", "haben")
+    assert lines["feed"].present == ["füttere", "füttert", "füttern"]
+    assert lines["know"].present == ["weiß", "weiß", "wissen"]
+    mouse = lexicon.read_noun("mouse, mice", "die Maus, Mäuse", "animal wild")
+    assert (mouse.english, mouse.german, mouse.gender) == (
+        ("mouse", "mice"),
+        ("Maus", "Mäuse"),
+        "f",
+    )
+    assert mouse.kinds == {"animal", "wild", "mouse"}
+    milk = entry(toy.NOUNS, "milk")
+    assert milk.german == ("Milch", "") and "mass" in milk.kinds
+    assert entry(toy.NOUNS, "house").prepositions == ["in", "in", "zu"]
 
 
 def test_errors_and_small_requests():

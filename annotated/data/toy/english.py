@@ -3,12 +3,13 @@
 from itertools import count
 from typing import Any
 
-from annotated.data.toy.lexicon import BE, MODALS, suffixed
+from annotated.data.toy.lexicon import BE, suffixed
 from annotated.data.toy.syntax import PRONOUNS, Clause, Phrase, Tree, leaf, pronoun_for, tree
 
 PREPOSITIONS = ("for", "to", "of", "with")  # the other particles are adverbs: get up
 COORDINATORS = ("and", "but")
 COMMA = ","
+AUXILIARIES = ("can", "must", "should", "will")
 TAGS = {"two": "CD", "three": "CD", "many": "JJ"} | {own: "PRP$" for _, own in PRONOUNS.values()}
 
 
@@ -20,17 +21,15 @@ def english_phrase(phrase: Phrase, objective: bool = False) -> Tree:
         return tree("NP", leaf("PRP", text, (phrase, "noun")))
     assert phrase.noun
     text, adjective = phrase.noun.english[phrase.plural], None
-    noun = leaf(
-        "NNP" if phrase.is_name else "NNS" if phrase.plural else "NN", text, (phrase, "noun")
-    )
+    tag = "NNP" if phrase.is_name else "NNS" if phrase.plural else "NN"
+    noun = leaf(tag, text, (phrase, "noun"))
     if phrase.adjective:
         text = phrase.adjective.english
         adjective = leaf("JJ", text, (phrase, "adjective"))
     simple = tree("NP", english_determiner(phrase, text), adjective, noun)
     if phrase.conjunct:
-        return tree(
-            "NP", simple, leaf("CC", "and", (phrase, "and")), english_phrase(phrase.conjunct)
-        )
+        conjunction = leaf("CC", "and", (phrase, "and"))
+        return tree("NP", simple, conjunction, english_phrase(phrase.conjunct))
     return tree("NP", simple, english_relative(phrase.relative)) if phrase.relative else simple
 
 
@@ -59,30 +58,24 @@ def english_relative(clause: Clause) -> Tree:
 def english_verbs(clause: Clause) -> list[Tree]:
     """Its verbs, the finite one first: [is] [sleeping], [does] [sleep], [wants] [to] [sleep]."""
     verb, tense, who = clause.verb, clause.tense, clause.subject.agreement
-    present, base = "VBZ" if who == 1 else "VBP", ("VB", verb.english, "verb")
-    chain: list[tuple[str, ...]]
-    if tense in MODALS and tense != "want":
-        cannot = clause.negated and tense == "can"
-        chain = [("MD", "cannot", "modal", "not") if cannot else ("MD", tense, "modal"), base]
-    elif tense == "progressive":
-        chain = [
-            (present, english_present("be", who), "verb"),
-            ("VBG", suffixed(verb.english, "ing"), "verb"),
-        ]
-    else:
-        first, part = ("want", "modal") if tense == "want" else (verb.english, "verb")
-        past = "were" if verb is BE and who == 2 else verb.past
-        do = clause.negated and verb is not BE
-        if do:
-            helper, past = "do", "did"
-        finite = (
-            ("VBD", past)
-            if tense == "past"
-            else (present, english_present("do" if do else first, who))
-        )
-        chain = [(*finite, part)] + [("VB", first, part)] * do
-        chain += [("TO", "to", "verb"), base] if tense == "want" else []
-    return [leaf(tag, text, *[(clause, part) for part in parts]) for tag, text, *parts in chain]
+    present, modal, key = "VBZ" if who == 1 else "VBP", (clause, "modal"), (clause, "verb")
+    infinitive = leaf("VB", verb.english, key)
+    if clause.negated and tense == "can":
+        return [leaf("MD", "cannot", modal, (clause, "not")), infinitive]
+    if tense in AUXILIARIES:
+        return [leaf("MD", tense, modal), infinitive]
+    if tense == "progressive":
+        finite = leaf(present, english_present("be", who), key)
+        return [finite, leaf("VBG", suffixed(verb.english, "ing"), key)]
+    word, past = verb.english, "were" if verb is BE and who == 2 else verb.past
+    others: list[Tree] = []
+    if tense == "want":
+        word, key, others = "want", modal, [leaf("TO", "to", key), infinitive]
+    if clause.negated and verb is not BE:  # does not sleep
+        word, past, others = "do", "did", [leaf("VB", word, key), *others]
+    if tense == "past":
+        return [leaf("VBD", past, key), *others]
+    return [leaf(present, english_present(word, who), key), *others]
 
 
 def english_present(verb: str, who: int) -> str:
@@ -103,10 +96,9 @@ def english_verb_phrase(clause: Clause, adverb: Tree | None) -> Tree:
         inner = [tree("VP", verb, *inner)]
         if verb.label == "TO":
             inner = [tree("S", *inner)]
-    negated = clause.negated and clause.tense != "can"  # "cannot" says it already
-    return tree(
-        "VP", finite, leaf("RB", "not", (clause, "not")) if negated else None, adverb, *inner
-    )
+    if clause.negated and clause.tense != "can":  # "cannot" says it already
+        return tree("VP", finite, leaf("RB", "not", (clause, "not")), adverb, *inner)
+    return tree("VP", finite, adverb, *inner)
 
 
 def english_rest(clause: Clause) -> list[Tree]:
@@ -165,7 +157,7 @@ def english_clause(clause: Clause) -> Tree:
     if clause.subject.pronoun not in ("relative", "elided"):
         front.append(english_phrase(clause.subject))
     adverb = english_time(clause) if clause.time and clause.time.middle else None
-    helped = clause.verb is BE or clause.tense in MODALS and clause.tense != "want"
+    helped = clause.verb is BE or clause.tense in AUXILIARIES
     verb_phrase = english_verb_phrase(clause, adverb if helped else None)
     if clause.conjunction in COORDINATORS:
         return english_coordination(clause, front, verb_phrase)

@@ -1,33 +1,21 @@
 """Clauses spelled in German: inflection by case, gender and number, and the order of words."""
 
 from annotated.data.toy.english import COMMA, COORDINATORS
-from annotated.data.toy.lexicon import IRREGULAR, MODALS, PRETERITE, TABLES, Noun
-from annotated.data.toy.syntax import Clause, Key, Phrase, Word
+from annotated.data.toy.lexicon import MODALS, PRESENT, PRETERITE, TABLES, Noun
+from annotated.data.toy.syntax import Clause, Key, Phrase, Word, word
 
 CASES = ("nom", "acc", "dat")
-GENDERS = "mfnp"  # masculine, feminine, neuter; plural, where gender does not matter
-Table = dict[tuple[str, str], str]
+Table = dict[str, str]  # for each case: masculine, feminine, neuter, plural; "-" for no ending
 
-
-def inflection(nominative: str, accusative: str, dative: str) -> Table:
-    """A form or an ending for each case and gender, "-" for none."""
-    cells = zip(CASES, (nominative, accusative, dative), strict=True)
-    return {
-        (c, g): w.strip("-") for c, row in cells for g, w in zip(GENDERS, row.split(), strict=True)
-    }
-
-
-# %%
-#                   m    f    n    plural
-THE = inflection("  der  die  das  die", " den  die  das  die", " dem  der  dem  den  ")
-RELATIVE = THE | {("dat", "p"): "denen"}
-THIS = inflection(" er   e    es   e  ", " en   e    es   e  ", " em   er   em   en   ")
-A = inflection("    -    e    -    e  ", " en   e    -    e  ", " em   er   em   en   ")
-NONE = inflection(" -    -    -    -  ", " -    -    -    -  ", " -    -    -    -    ")
-WEAK = inflection(" e    e    e    en ", " en   e    e    en ", " en   en   en   en   ")
-MIXED = inflection("er   e    es   en ", " en   e    es   en ", " en   en   en   en   ")
+THE = {"nom": "der die das die", "acc": "den die das die", "dat": "dem der dem den"}
+RELATIVE = THE | {"dat": "dem der dem denen"}
+PERSONAL = {"nom": "er sie es sie", "acc": "ihn sie es sie", "dat": "ihm ihr ihm ihnen"}
+THIS = {"nom": "er e es e", "acc": "en e es e", "dat": "em er em en"}
+A = {"nom": "- e - e", "acc": "en e - e", "dat": "em er em en"}
+NONE = {"nom": "- - - -", "acc": "- - - -", "dat": "- - - -"}
+WEAK = {"nom": "e e e en", "acc": "en e e en", "dat": "en en en en"}
+MIXED = {"nom": "er e es en", "acc": "en e es en", "dat": "en en en en"}
 STRONG = THIS
-PERSONAL = inflection("er sie es sie", "ihn sie es sie", "ihm ihr ihm ihnen")
 SPEAKER = {"I": ("ich", "mich", "mir"), "we": ("wir", "uns", "uns")}
 DETERMINERS = {  # the stem, its endings, and those of an adjective after it
     "the": ("", THE, WEAK), "this": ("dies", THIS, WEAK), "these": ("dies", THIS, WEAK),
@@ -38,13 +26,17 @@ DETERMINERS = {  # the stem, its endings, and those of an adjective after it
 }  # fmt: skip
 
 
+def inflected(table: Table, case: str, phrase: Phrase) -> str:
+    return table[case].split()["mfnp".index(phrase.gender)].strip("-")
+
+
 # %%
 def german_determiner(phrase: Phrase, case: str, word: str) -> tuple[str, str]:
     """The determiner's form, and the ending that an adjective takes after it."""
     if phrase.owner:
         word = "his" if phrase.owner.gender in "mn" else "her"
     stem, endings, after = DETERMINERS[word]
-    return stem + endings[case, phrase.gender], after[case, phrase.gender]
+    return stem + inflected(endings, case, phrase), inflected(after, case, phrase)
 
 
 def german_noun(noun: Noun, case: str, plural: bool) -> str:
@@ -59,28 +51,26 @@ def german_pronoun(phrase: Phrase, case: str) -> str:
     """Er or sie or es, by the gender of the noun that it stands for."""
     if phrase.pronoun in SPEAKER:
         return SPEAKER[phrase.pronoun][CASES.index(case)]
-    return (RELATIVE if phrase.pronoun == "relative" else PERSONAL)[case, phrase.gender]
+    return inflected(RELATIVE if phrase.pronoun == "relative" else PERSONAL, case, phrase)
 
 
 # %%
-def german_phrase(phrase: Phrase, case: str, negation: Key | None = None) -> list[Word]:
+def german_phrase(phrase: Phrase, case: str, *negation: Key) -> list[Word]:
     """The words of a noun phrase; a `negation` makes its determiner kein."""
-    key = (phrase, "noun")
     if phrase.pronoun:
-        return [Word(german_pronoun(phrase, case), (key,))]
+        return [word(german_pronoun(phrase, case), (phrase, "noun"))]
     assert phrase.noun
     words = []
     if not phrase.is_name:
         article, ending = german_determiner(phrase, case, "no" if negation else phrase.determiner)
         if article:
-            keys = (phrase, "determiner")
-            words.append(Word(article, (negation, keys) if negation else (keys,)))
+            words.append(word(article, *negation, (phrase, "determiner")))
         if phrase.adjective:
             stem = STEM_CHANGES.get(phrase.adjective.german, phrase.adjective.german)
-            words.append(Word(stem + ending, ((phrase, "adjective"),)))
-    words.append(Word(german_noun(phrase.noun, case, phrase.plural), (key,)))
+            words.append(word(stem + ending, (phrase, "adjective")))
+    words.append(word(german_noun(phrase.noun, case, phrase.plural), (phrase, "noun")))
     if phrase.conjunct:
-        words += [Word("und", ((phrase, "and"),)), *german_phrase(phrase.conjunct, case)]
+        words += [word("und", (phrase, "and")), *german_phrase(phrase.conjunct, case)]
     return words
 
 
@@ -94,11 +84,8 @@ def german_prepositional(preposition: str, case: str, phrase: Phrase) -> list[Wo
     key = (phrase, "preposition")
     contraction = CONTRACTIONS.get(f"{preposition} {first.text}")
     if contraction and not phrase.pronoun:
-        return [Word(contraction, (key, *first.keys)), *others]
-    return [Word(preposition, (key,)), first, *others]
-
-
-CONTRACTIONS = {"in dem": "im", "in das": "ins", "an dem": "am", "zu dem": "zum", "zu der": "zur"}
+        return [word(contraction, key, *first.keys), *others]
+    return [word(preposition, key), first, *others]
 
 
 def german_object(clause: Clause, phrase: Phrase, mark: str) -> list[Word]:
@@ -109,7 +96,10 @@ def german_object(clause: Clause, phrase: Phrase, mark: str) -> list[Word]:
         case = "dat" if preposition == "zu" else "acc"
     if preposition:
         return german_prepositional(preposition, case, phrase)
-    return german_phrase(phrase, case, (clause, "not") if phrase is clause.absent else None)
+    return german_phrase(phrase, case, *[(clause, "not")] * (phrase is clause.absent))
+
+
+CONTRACTIONS = {"in dem": "im", "in das": "ins", "an dem": "am", "zu dem": "zum", "zu der": "zur"}
 
 
 # %%
@@ -123,9 +113,9 @@ def german_verbs(clause: Clause) -> tuple[Word, list[Word]]:
     elif verb.infinitive in PRETERITE:
         forms = PRETERITE[verb.infinitive]
     else:
-        forms, closing = IRREGULAR[verb.auxiliary], verb.participle
-    finite = Word(forms[clause.subject.agreement], ((clause, part),))
-    return finite, [Word(closing, ((clause, "verb"),))] if closing else []
+        forms, closing = PRESENT[verb.auxiliary], verb.participle
+    finite = word(forms[clause.subject.agreement], (clause, part))
+    return finite, [word(closing, (clause, "verb"))] if closing else []
 
 
 def german_verbs_last(clause: Clause) -> list[Word]:
@@ -139,37 +129,37 @@ def german_verbs_last(clause: Clause) -> list[Word]:
 # %%
 def german_middle(clause: Clause) -> tuple[list[Word], list[Word]]:
     """What stands between the finite verb and the closing one: the pronouns, and all else."""
-    groups: dict[str, list[Word]] = {
-        name: [] for name in ("pronouns", "known", "not", "near", "place", "new", "last")
-    }
+    groups: dict[str, list[Word]] = {name: [] for name in "pronouns known near new last".split()}
     for phrase, mark in clause.marked:
-        bare = mark in CASES
-        known = phrase.definite or mark == "dat"
+        if phrase.pronoun == "relative":
+            continue
         if phrase.pronoun:
-            name = "pronouns" if bare else "near"
+            group = "pronouns" if mark in CASES else "near"
+        elif mark in CASES:
+            group = "known" if phrase.definite or mark == "dat" else "new"
         else:
-            name = "last" if not bare else "known" if known else "new"
-        if phrase.pronoun != "relative":
-            groups[name] += german_object(clause, phrase, mark)
+            group = "last"
+        groups[group] += german_object(clause, phrase, mark)
+    pronouns, known, near, new, last = groups.values()
+    time, place = [] if clause.fronted else german_time(clause), clause.place
+    negative = clause.negated or clause.time and clause.time.negative
+    middle = [*known, *time] if negative else [*time, *known]
     if clause.negated and not clause.absent:
-        groups["not"] = [Word("nicht", ((clause, "not"),))]
-    if clause.place and clause.place.noun:
-        preposition = clause.place.noun.prepositions[1]
-        groups["place"] = german_prepositional(preposition, "dat", clause.place)
+        middle.append(word("nicht", (clause, "not")))
+    middle += near
+    if place and place.noun:
+        middle += german_prepositional(place.noun.prepositions[1], "dat", place)
     if clause.adjective:
-        groups["last"].append(Word(clause.adjective.german, ((clause, "adjective"),)))
-    pronouns, known, *others = groups.values()
-    time = [] if clause.fronted else german_time(clause)
-    never = bool(clause.time and clause.time.negative)
-    early = [*known, *time] if clause.negated or never else [*time, *known]
-    return pronouns, early + [word for group in others for word in group]
+        last.append(word(clause.adjective.german, (clause, "adjective")))
+    return pronouns, [*middle, *new, *last]
 
 
 def german_time(clause: Clause) -> list[Word]:
     if not clause.time:
         return []
-    words = zip(clause.time.german, clause.time.links, strict=True)
-    return [Word(text, tuple((clause, f"time {i}") for i in links)) for text, links in words]
+    german, links = clause.time.german, clause.time.links
+    keys = [[(clause, f"time {i}") for i in link] for link in links or [[i] for i in range(9)]]
+    return [word(text, *own) for text, own in zip(german, keys, strict=False)]
 
 
 # %%
@@ -178,61 +168,59 @@ def german_clause(clause: Clause) -> list[Word]:
     finite, closing = german_verbs(clause)
     subject, (pronouns, middle) = german_subject(clause), german_middle(clause)
     if clause.joined and clause.joined_first:
-        front = [*german_joined(clause), Word(COMMA, ((clause, "comma"),))]
+        start = [*german_joined(clause), word(COMMA, (clause, "comma")), finite]
+    elif clause.fronted:
+        start = [*german_time(clause), finite]
     else:
-        front = german_time(clause) if clause.fronted else []
-    if not front:
-        start = [*subject, finite, *pronouns]
-    elif clause.subject.pronoun:
-        start = [*front, finite, *subject, *pronouns]
-    else:  # Heute besucht uns der Onkel
-        start = [*front, finite, *pronouns, *subject]
-    return [*start, *middle, *closing, *german_following(clause)]
+        start, subject = [*subject, finite], []
+    second = [*subject, *pronouns] if clause.subject.pronoun else [*pronouns, *subject]
+    return [*start, *second, *middle, *closing, *german_following(clause)]
 
 
 def german_subordinate(clause: Clause) -> list[Word]:
     """A clause whose verbs all come last; a relative pronoun that is its object comes first."""
-    first = [
-        word
-        for phrase, mark in clause.marked
-        if phrase.pronoun == "relative"
-        for word in german_object(clause, phrase, mark)
-    ]
+    gaps = [(phrase, mark) for phrase, mark in clause.marked if phrase.pronoun == "relative"]
+    first = [one for phrase, mark in gaps for one in german_object(clause, phrase, mark)]
     pronouns, middle = german_middle(clause)
     body = [*first, *german_subject(clause), *pronouns, *middle, *german_verbs_last(clause)]
     return body + german_following(clause)
 
 
 # %%
-PAUSE = Word(COMMA)
-
-
 def german_subject(clause: Clause) -> list[Word]:
     if clause.subject.pronoun == "elided":
         return []
-    relative = german_relative(clause.subject)
-    return german_phrase(clause.subject, "nom") + relative + [PAUSE] * bool(relative)
+    return german_phrase(clause.subject, "nom") + german_relative(clause.subject)
 
 
 def german_relative(phrase: Phrase) -> list[Word]:
-    """A phrase's relative clause after its comma, or nothing."""
-    return [PAUSE, *german_subordinate(phrase.relative)] if phrase.relative else []
+    """A phrase's relative clause between its commas, or nothing."""
+    comma = word(COMMA)
+    return [comma, *german_subordinate(phrase.relative), comma] if phrase.relative else []
 
 
 def german_following(clause: Clause) -> list[Word]:
     """What comes after the closing verb: the objects' relative clauses, a joined clause."""
-    words = [word for phrase in clause.objects for word in german_relative(phrase)]
+    words = [one for phrase in clause.objects for one in german_relative(phrase)]
     if not clause.joined or clause.joined_first:
         return words
-    pause = [PAUSE]
-    if clause.conjunction in COORDINATORS:
-        with_comma = clause.conjunction == "but" or words
-        pause = [Word(COMMA, ((clause, "comma"),))] if with_comma else []
-    return [*words, *pause, *german_joined(clause)]
+    if clause.conjunction != "and":
+        words.append(word(COMMA, (clause, "comma")))
+    return words + german_joined(clause)
 
 
 def german_joined(clause: Clause) -> list[Word]:
     assert clause.joined
-    spell = german_clause if clause.conjunction in COORDINATORS else german_subordinate
-    conjunction = TABLES["conjunctions"][clause.conjunction]
-    return [Word(conjunction, ((clause, "conjunction"),)), *spell(clause.joined)]
+    spelled = german_clause if clause.conjunction in COORDINATORS else german_subordinate
+    conjunction = word(TABLES["conjunctions"][clause.conjunction], (clause, "conjunction"))
+    return [conjunction, *spelled(clause.joined)]
+
+
+def tidied(words: list[Word]) -> list[Word]:
+    """Two commas in a row become one; none stays at the end."""
+    kept: list[Word] = []
+    for one in words:
+        if one.text == COMMA and kept[-1].text == COMMA:
+            one = word(COMMA, *kept.pop().keys, *one.keys)
+        kept.append(one)
+    return kept[:-1] if kept[-1].text == COMMA else kept

@@ -1,20 +1,19 @@
 """The words of the toy language, and what it knows of the world: both stand in lexicon.toml."""
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
-TABLES = tomllib.loads(
-    resources.files("annotated.data.toy").joinpath("lexicon.toml").read_text("utf8")
-)
-WORLD: dict[str, Any] = TABLES["world"]
+FILE = resources.files("annotated.data.toy").joinpath("lexicon.toml")
+TABLES: dict[str, Any] = tomllib.loads(FILE.read_text("utf8"))
+WORLD = TABLES["world"]
+Kinds = frozenset[str]
 
 
-def words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
+# %%
 @dataclass(frozen=True, eq=False)
 class Noun:
     """A noun, or a name: `english` and `german` are (singular, plural)."""
@@ -22,18 +21,18 @@ class Noun:
     english: tuple[str, str]
     german: tuple[str, str]  # the plural is empty where it is not used
     gender: str  # "m", "f" or "n"
-    kinds: frozenset[str]
-    prepositions: tuple[str, ...]  # of a place: English, German, German for the way there
+    kinds: Kinds
+    prepositions: Sequence[str]  # of a place: English, German, German for the way there
 
 
-def read_noun(english: str, german: str, kinds: str, prepositions: str = "") -> Noun:
-    """A line of the lexicon's nouns: read_noun("man, men", "der Mann, Männer", "person adult")."""
-    singular, plural = (english.split(", ") + [english + "s"])[:2]
+def read_noun(english: str, german: str, kinds: str, prepositions: Sequence[str] = ()) -> Noun:
+    """A noun from its line: read_noun("man, men", "der Mann, Männer", "person adult")."""
+    singular, plural = [*english.split(", "), english + "s"][:2]
     article, _, forms = german.partition(" ")
-    one, many = (forms.split(", ") + [""])[:2]
+    one, many = [*forms.split(", "), ""][:2]
     gender = {"der": "m", "die": "f", "das": "n"}[article]
-    places = tuple(prepositions.split(", ")) if prepositions else ()
-    return Noun((singular, plural), (one, many), gender, words(kinds) | {singular}, places)
+    own = frozenset([*kinds.split(), singular])
+    return Noun((singular, plural), (one, many), gender, own, prepositions)
 
 
 # %%
@@ -41,7 +40,7 @@ def read_noun(english: str, german: str, kinds: str, prepositions: str = "") -> 
 class Adjective:
     english: str
     german: str
-    kinds: frozenset[str]  # of the nouns that it fits
+    kinds: Kinds  # of the nouns that it fits
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,24 +48,11 @@ class Adverbial:
     """When something happens: often, every day."""
 
     english: list[Any]  # a tree: ["NP", ["DT", "every"], ["NN", "day"]]
-    german: tuple[str, ...]
-    links: list[list[int]]  # the English words that each German one stands for
-    tenses: frozenset[str]
-    middle: bool  # English puts it before the verb, not at the end
-    negative: bool
-
-
-def read_adverbial(
-    english: list[Any],
-    german: str,
-    tenses: str,
-    links: list[list[int]] | None = None,
-    middle: bool = False,
-    negative: bool = False,
-) -> Adverbial:
-    forms = tuple(german.split())
-    links = links or [[i] for i in range(len(forms))]
-    return Adverbial(english, forms, links, words(tenses), middle, negative)
+    german: list[str]
+    tenses: list[str]
+    links: list[list[int]] | None = None  # the English words that each German one stands for
+    middle: bool = False  # English puts it before the verb, not at the end
+    negative: bool = False
 
 
 # %%
@@ -78,15 +64,15 @@ class Verb:
     past: str
     particle: str  # get up, look for
     infinitive: str  # without its prefix
-    present: tuple[str, ...]  # with ich, er and wir
+    present: list[str]  # with ich, er and wir
     participle: str
     auxiliary: str  # of the perfect: haben or sein
     prefix: str  # of a separable verb: auf in aufstehen
-    subjects: frozenset[str]
-    objects: tuple[tuple[str, frozenset[str]], ...]  # (how German marks it, kinds of noun)
+    subjects: Kinds
+    objects: list[tuple[str, Kinds]]  # how German marks it, kinds of noun
     complement: str  # "that" for a clause, "adjective", or nothing
-    places: frozenset[str]
-    kinds: frozenset[str]
+    places: Kinds
+    kinds: Kinds
 
     @property
     def name(self) -> str:
@@ -94,55 +80,68 @@ class Verb:
 
 
 # %%
-def read_verb(
-    english: str,
-    german: str,
-    subjects: str,
-    objects: dict[str, str] | None = None,
-    complement: str = "",
-    places: str = "",
-) -> Verb:
+def read_verb(english: str, german: str, subjects: str, **beside: Any) -> Verb:
+    """A verb from its line; `beside` it may stand objects, complement and places."""
     name, _, past = english.partition(", ")
     base, _, particle = name.partition(" ")
     infinitive, third, participle = german.split(", ")
     third, _, prefix = third.partition(" ")
     infinitive = infinitive.removeprefix(prefix)
-    first = infinitive[:-1] if infinitive.endswith("en") else infinitive[:-1] + "e"
+    first = infinitive[:-1] + ("" if infinitive.endswith("en") else "e")  # schlafe, füttere
+    objects = beside.get("objects", {}).items()
     return Verb(
-        base, past.split()[0] if past else suffixed(base, "ed"), particle,
-        infinitive, IRREGULAR.get(infinitive, (first, third, infinitive)),
-        participle.removeprefix("ist "), "sein" if participle.startswith("ist ") else "haben",
-        prefix, words(subjects),
-        tuple((mark, words(kinds)) for mark, kinds in (objects or {}).items()),
-        complement, words(places),
-        frozenset(kind for kind, names in TABLES["verb_kinds"].items() if name in names),
-    )  # fmt: skip
+        english=base,
+        past=past.split()[0] if past else suffixed(base, "ed"),
+        particle=particle,
+        infinitive=infinitive,
+        present=PRESENT.get(infinitive, [first, third, infinitive]),
+        participle=participle.removeprefix("ist "),
+        auxiliary="sein" if participle.startswith("ist ") else "haben",
+        prefix=prefix,
+        subjects=frozenset(subjects.split()),
+        objects=[(mark, frozenset(kinds.split())) for mark, kinds in objects],
+        complement=beside.get("complement", ""),
+        places=frozenset(beside.get("places", "").split()),
+        kinds=frozenset(kind for kind, names in TABLES["verb_kinds"].items() if name in names),
+    )
 
 
 # %%
 def suffixed(verb: str, ending: str) -> str:
     """An English verb with -s, -ed or -ing: cry, cries; bake, baking; swim, swimming."""
-    changes = verb[-1] == "y" and verb[-2] not in "aeou"
     if ending == "s" and verb.endswith(("s", "sh", "ch", "x", "o")):
         return verb + "es"
-    if ending != "ing" and changes:
+    if ending != "ing" and verb[-1] == "y" and verb[-2] not in "aeou":
         return verb[:-1] + ("ies" if ending == "s" else "ied")
     if ending != "s" and verb.endswith("e"):
         return verb[:-1] + ending
-    if ending != "s" and verb in ("get", "put", "run", "swim", "forget"):
-        verb += verb[-1]
-    return verb + ending
+    doubled = ending != "s" and verb in ("get", "put", "run", "swim", "forget")
+    return verb + (verb[-1] if doubled else "") + ending
 
 
-def forms(table: str) -> dict[str, tuple[str, ...]]:
-    """A table of verb forms with ich, er and wir."""
-    return {name: tuple(row.split(", ")) for name, row in TABLES[table].items()}
+PRESENT, PRETERITE, MODALS = (TABLES[name] for name in ("present", "preterite", "modals"))
+NOUNS = [read_noun(**line) for line in TABLES["nouns"]]
+ADJECTIVES = [
+    Adjective(line["english"], line["german"], frozenset(line["kinds"].split()))
+    for line in TABLES["adjectives"]
+]
+VERBS = [read_verb(**line) for line in TABLES["verbs"]]
+ADVERBIALS = [Adverbial(**line) for line in TABLES["adverbials"]]
+BE = VERBS[-1]
 
 
 # %%
-IRREGULAR, PRETERITE, MODALS = forms("present"), forms("preterite"), forms("modals")
-NOUNS = [read_noun(**entry) for entry in TABLES["nouns"]]
-ADJECTIVES = [Adjective(e["english"], e["german"], words(e["kinds"])) for e in TABLES["adjectives"]]
-VERBS = [read_verb(**entry) for entry in TABLES["verbs"]]
-ADVERBIALS = [read_adverbial(**entry) for entry in TABLES["adverbials"]]
-BE = VERBS[-1]
+@cache
+def nouns_of(kinds: Kinds) -> list[Noun]:
+    return [noun for noun in NOUNS if noun.kinds & kinds]
+
+
+@cache
+def verbs_for(kinds: Kinds, complement: str = "") -> list[Verb]:
+    """The verbs that nouns of these kinds can be the subject of."""
+    return [verb for verb in VERBS if verb.subjects & kinds and verb.complement == complement]
+
+
+@cache
+def adjectives_for(kinds: Kinds) -> list[Adjective]:
+    return [adjective for adjective in ADJECTIVES if adjective.kinds & kinds]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 
 from annotated.data.toy.english import COMMA, english_clause
-from annotated.data.toy.german import german_clause
+from annotated.data.toy.german import german_clause, tidied
 from annotated.data.toy.lexicon import WORLD
 from annotated.data.toy.sentences import clauses, walk
-from annotated.data.toy.syntax import Clause, Key, Phrase, Word, leaf, tree
+from annotated.data.toy.syntax import Clause, Key, Phrase, Word, leaf, tree, word
 
 Links = tuple[tuple[int, int], ...]
 PUNCTUATION = (COMMA, ".")
@@ -60,7 +60,7 @@ def spell(clause: Clause) -> Pair:
     stop = (clause, "stop")
     sentence = tree("S", *english_clause(clause).children, leaf(".", ".", stop))
     english = capitalized(sentence.leaves())
-    german = capitalized([*tidy(german_clause(clause)), Word(".", (stop,))])
+    german = capitalized([*tidied(german_clause(clause)), word(".", stop)])
     here, there = positions(english), positions(german)
     return Pair(
         source=tuple(word.text for word in english),
@@ -77,22 +77,12 @@ def capitalized(words: list[Word]) -> list[Word]:
     return [first._replace(text=first.text[0].upper() + first.text[1:]), *words[1:]]
 
 
-def tidy(words: list[Word]) -> list[Word]:
-    """Two commas in a row become one; none stays at the end."""
-    kept: list[Word] = []
-    for word in words:
-        if word.text == COMMA and kept[-1].text == COMMA:
-            word = Word(COMMA, kept.pop().keys + word.keys)
-        kept.append(word)
-    return kept[:-1] if kept[-1].text == COMMA else kept
-
-
 # %%
 def positions(words: list[Word]) -> dict[Key, list[int]]:
     """Where each concept is expressed."""
     places: dict[Key, list[int]] = {}
-    for i, word in enumerate(words):
-        for key in word.keys:
+    for i, (_, keys) in enumerate(words):
+        for key in keys:
             places.setdefault(key, []).append(i)
     return places
 
@@ -122,14 +112,11 @@ def combinations(clause: Clause) -> set[str]:
     """All "adjective noun" and "verb object" of a sentence."""
     found = set()
     for part, phrase in walk(clause):
-        noun = phrase.referent.noun
-        adjectives = [phrase.adjective, part.adjective if phrase is part.subject else None]
-        if noun:
-            found |= {
-                f"{adjective.english} {noun.english[0]}" for adjective in adjectives if adjective
-            }
-        if noun and phrase in part.objects:
-            found.add(f"{part.verb.name} {noun.english[0]}")
+        if phrase.referent.noun:
+            noun = phrase.referent.noun.english[0]
+            described = [phrase.adjective, part.adjective if phrase is part.subject else None]
+            found |= {f"{adjective.english} {noun}" for adjective in described if adjective}
+            found |= {f"{part.verb.name} {noun}"} if phrase in part.objects else set()
     return found
 
 

@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from annotated.data.toy.lexicon import Adjective, Adverbial, Noun, Verb
+from annotated.data.toy.lexicon import Adjective, Adverbial, Kinds, Noun, Verb
 
 PRONOUNS = {  # as an object, and as a possessive
     "I": ("me", "my"), "we": ("us", "our"), "he": ("him", "his"), "she": ("her", "her"),
     "it": ("it", "its"), "they": ("them", "their"),
 }  # fmt: skip
+PERSON = frozenset(["person"])
+COUNTED = ("two", "three", "many")
+DISTRIBUTIVE = ("every", *COUNTED)
+INDEFINITE = ("a", *DISTRIBUTIVE)
 DEFINITE = ("the", "this", "these", "every", "my", "our", "own")
 
 
@@ -32,6 +36,15 @@ class Phrase:
     def referent(self) -> "Phrase":
         """What a pronoun stands for in the end."""
         return self.antecedent.referent if self.antecedent else self
+
+    @property
+    def kinds(self) -> Kinds:
+        """What it means, as far as the grammar cares; I and we are persons."""
+        noun = self.referent.noun
+        return noun.kinds if noun else PERSON
+
+    def is_a(self, kind: str) -> bool:
+        return kind in self.kinds
 
     @property
     def number(self) -> int:
@@ -60,11 +73,6 @@ class Phrase:
     @property
     def is_name(self) -> bool:
         return self.noun is not None and "name" in self.noun.kinds
-
-    def is_a(self, kind: str) -> bool:
-        """Whether it means somebody or something of a kind; I and we are persons."""
-        noun = self.referent.noun
-        return kind in noun.kinds if noun else kind == "person"
 
 
 # %%
@@ -138,9 +146,13 @@ class Tree(NamedTuple):
         return f"({self.label} {' '.join(parts)})"
 
 
-def tree(label: str, *children: Tree | Word | None) -> Tree:
-    return Tree(label, tuple([child for child in children if child is not None]))
+def word(text: str, *keys: Key) -> Word:
+    return Word(text, keys)
 
 
 def leaf(tag: str, text: str, *keys: Key) -> Tree:
     return Tree(tag, (Word(text, keys),))
+
+
+def tree(label: str, *children: Tree | Word | None) -> Tree:
+    return Tree(label, tuple([child for child in children if child is not None]))
