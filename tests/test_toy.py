@@ -108,7 +108,7 @@ def slots(text):
     return set(text.split())
 
 
-def lexicon():
+def noun_forms():
     """Noun form -> the (case, gender) slots in which it may stand."""
     forms = {}
     for gender, words in SINGULARS.items():
@@ -125,7 +125,7 @@ def lexicon():
     return forms
 
 
-NOUNS = lexicon()
+NOUNS = noun_forms()
 
 
 def verb_forms():

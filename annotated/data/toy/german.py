@@ -31,11 +31,11 @@ def inflected(table: Table, case: str, phrase: Phrase) -> str:
 
 
 # %%
-def german_determiner(phrase: Phrase, case: str, word: str) -> tuple[str, str]:
+def german_determiner(phrase: Phrase, case: str, determiner: str) -> tuple[str, str]:
     """The determiner's form, and the ending that an adjective takes after it."""
     if phrase.owner:
-        word = "his" if phrase.owner.gender in "mn" else "her"
-    stem, endings, after = DETERMINERS[word]
+        determiner = "his" if phrase.owner.gender in "mn" else "her"
+    stem, endings, after = DETERMINERS[determiner]
     return stem + inflected(endings, case, phrase), inflected(after, case, phrase)
 
 
