@@ -78,6 +78,7 @@ def english_verbs(clause: Clause) -> list[Tree]:
     return [leaf(present, english_present(word, who), key), *others]
 
 
+# %%
 def english_present(verb: str, who: int) -> str:
     """The present tense of a verb with I (0), he (1) or they (2)."""
     if verb == "be":
@@ -101,6 +102,7 @@ def english_verb_phrase(clause: Clause, adverb: Tree | None) -> Tree:
     return tree("VP", finite, adverb, *inner)
 
 
+# %%
 def english_rest(clause: Clause) -> list[Tree]:
     """What follows the verbs: objects, adjective, place, time and a subordinate clause."""
     rest = english_objects(clause)
@@ -133,6 +135,7 @@ def english_objects(clause: Clause) -> list[Tree]:
     return found
 
 
+# %%
 def english_time(clause: Clause) -> Tree:
     """The adverbial's tree, its words numbered as concepts of the clause."""
     assert clause.time
@@ -164,6 +167,7 @@ def english_clause(clause: Clause) -> Tree:
     return tree("S", *front, None if helped else adverb, verb_phrase)
 
 
+# %%
 def english_subordinate(clause: Clause) -> Tree:
     """The clause joined to this one: because ..., that ..."""
     assert clause.joined

@@ -88,6 +88,7 @@ def german_prepositional(preposition: str, case: str, phrase: Phrase) -> list[Wo
     return [word(preposition, key), first, *others]
 
 
+# %%
 def german_object(clause: Clause, phrase: Phrase, mark: str) -> list[Word]:
     """An object in its case: dem Hund, auf den Bus, zum Markt, keinen Apfel."""
     preposition, _, case = mark.rpartition("_")
@@ -154,6 +155,7 @@ def german_middle(clause: Clause) -> tuple[list[Word], list[Word]]:
     return pronouns, [*middle, *new, *last]
 
 
+# %%
 def german_time(clause: Clause) -> list[Word]:
     if not clause.time:
         return []
@@ -199,6 +201,7 @@ def german_relative(phrase: Phrase) -> list[Word]:
     return [comma, *german_subordinate(phrase.relative), comma] if phrase.relative else []
 
 
+# %%
 def german_following(clause: Clause) -> list[Word]:
     """What comes after the closing verb: the objects' relative clauses, a joined clause."""
     words = [one for phrase in clause.objects for one in german_relative(phrase)]

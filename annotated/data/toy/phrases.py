@@ -51,6 +51,7 @@ def some_phrase(dice: Dice, noun: Noun, subject: Phrase | None = None) -> Phrase
     return phrase
 
 
+# %%
 def some_determiner(dice: Dice, phrase: Phrase, subject: Phrase | None) -> str:
     """The, a, my, its ... in sensible proportions: how often depends on the noun."""
     owned = bool(phrase.kinds & OWNED)
@@ -97,6 +98,7 @@ def some_subject(dice: Dice, among: Kinds | None = None, inner: bool = False) ->
     return phrase
 
 
+# %%
 def some_object(dice: Dice, subject: Phrase, verb: Verb, among: Kinds) -> Phrase:
     """Somebody or something else, of these kinds."""
     noun = dice.pick(nouns_of(among))

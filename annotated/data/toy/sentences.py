@@ -48,6 +48,7 @@ def some_tense(dice: Dice, subject: Phrase, verb: Verb) -> str:
     return dice.weighted(tenses)
 
 
+# %%
 def describe(dice: Dice, subject: Phrase, adjective: str = "") -> Clause:
     """The subject is tired, cheap, beautiful ..., or is `adjective`, where that fits."""
     options = [a for a in adjectives_for(subject.kinds) if adjective in ("", a.english)]
@@ -82,6 +83,7 @@ def add_time(dice: Dice, clause: Clause, probability: float = 0.3, front: bool =
     clause.fronted = front and not clause.time.middle and dice.chance(0.5)
 
 
+# %%
 def negate(dice: Dice, clause: Clause, probability: float = 0.16) -> None:
     """Negates a clause, unless it could be doubted what exactly is denied."""
     clear = clause.subject.determiner not in INDEFINITE and not (clause.place and clause.objects)
@@ -115,6 +117,7 @@ def subject_relative(dice: Dice, pronoun: Phrase) -> Clause:
     return clause
 
 
+# %%
 def object_relative(dice: Dice, pronoun: Phrase) -> Clause:
     """The dog that the old man loves; the bus that we are waiting for."""
     subject = some_subject(dice, inner=True)
@@ -146,6 +149,7 @@ def simple(dice: Dice, rich: int = 1, inner: bool = False, subject: Phrase | Non
     return clause
 
 
+# %%
 def lasting(dice: Dice, rich: int) -> Clause:
     """An action that goes on for a while."""
     subject = some_subject(dice, inner=True)
@@ -157,6 +161,7 @@ def lasting(dice: Dice, rich: int) -> Clause:
     return clause
 
 
+# %%
 def explained(dice: Dice, part: str, rich: int) -> tuple[Clause, str]:
     """An action, and an adjective of its `part` (subject or object) that explains it."""
     reasons, subject = lexicon.TABLES["reasons"][part], some_subject(dice)
@@ -170,6 +175,7 @@ def explained(dice: Dice, part: str, rich: int) -> tuple[Clause, str]:
     return clause, dice.pick(reasons[verb.name].split())
 
 
+# %%
 def couple(dice: Dice, pairs: list[str]) -> tuple[Clause, Clause]:
     """Two actions of one subject on one object, which is a pronoun the second time."""
     first, second = dice.pick(pairs).split(", ")
@@ -217,6 +223,7 @@ def with_reason(dice: Dice, rich: int = 1, inner: bool = False) -> Clause:
     return join(clause, "although" if clause.negated else "because", reason)
 
 
+# %%
 def with_and(dice: Dice, rich: int = 1) -> Clause:
     """The man buys the book and reads it; the man is cooking and the woman is reading."""
     if dice.chance(0.4):
@@ -229,6 +236,7 @@ def with_and(dice: Dice, rich: int = 1) -> Clause:
     return join(clause, "and", other)
 
 
+# %%
 def with_but(dice: Dice, rich: int = 1) -> Clause:
     """The woman is looking for the key, but she cannot find it; he is tired, but he ..."""
     if dice.chance(0.3):
@@ -253,6 +261,7 @@ def with_while(dice: Dice, rich: int = 1, inner: bool = False) -> Clause:
     return join(clause, "while", other, first=not inner and dice.chance(0.4))
 
 
+# %%
 def with_before(dice: Dice, rich: int = 1) -> Clause:
     """The woman reads a story before she falls asleep."""
     subject = some_subject(dice)
@@ -312,6 +321,7 @@ def some_sentence(dice: Dice, rich: int = 1) -> Clause:
     return dice.weighted(makers)(dice, rich)
 
 
+# %%
 def walk(clause: Clause) -> Iterator[tuple[Clause, Phrase]]:
     """All phrases of a sentence in their English order, each with its clause."""
     if clause.joined and clause.joined_first:
@@ -338,6 +348,7 @@ def is_clear(clause: Clause) -> bool:
     return len(nouns) == len(set(nouns))
 
 
+# %%
 def clauses(seed: int, rich: int = 1) -> Iterator[Clause]:
     """Sensible sentences without end, as abstract syntax."""
     dice = Dice(seed)

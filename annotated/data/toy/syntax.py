@@ -129,6 +129,7 @@ class Word(NamedTuple):
     keys: tuple[Key, ...] = ()
 
 
+# %%
 class Tree(NamedTuple):
     """A constituent, or a part of speech over its word."""
 
@@ -146,6 +147,7 @@ class Tree(NamedTuple):
         return f"({self.label} {' '.join(parts)})"
 
 
+# %%
 def word(text: str, *keys: Key) -> Word:
     return Word(text, keys)
 
