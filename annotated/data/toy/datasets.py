@@ -1,3 +1,4 @@
+# Tangled from chapters/reference/toy-grammar.md: change it there, then run `make tangle`.
 """As many pairs as are asked for, and the data sets that the book trains and tests on."""
 
 from collections.abc import Container
@@ -23,7 +24,6 @@ def combinations(clause: Clause) -> set[str]:
     return found
 
 
-# %%
 def generate(
     count: int,
     seed: int = 1,
@@ -58,7 +58,6 @@ def generate(
 PATIENCE = 3000
 
 
-# %%
 @cache
 def splits(
     seed: int = 1,

@@ -1,3 +1,4 @@
+# Tangled from chapters/reference/toy-grammar.md: change it there, then run `make tangle`.
 """Clauses spelled in English, as trees with the labels of the Penn Treebank."""
 
 from itertools import count
@@ -13,7 +14,6 @@ AUXILIARIES = ("can", "must", "should", "will")
 TAGS = {"two": "CD", "three": "CD", "many": "JJ"} | {own: "PRP$" for _, own in PRONOUNS.values()}
 
 
-# %%
 def english_phrase(phrase: Phrase, objective: bool = False) -> Tree:
     """The tree of a noun phrase; `objective` for me, him, them."""
     if phrase.pronoun:
@@ -45,7 +45,6 @@ def english_determiner(phrase: Phrase, following: str) -> Tree | None:
     return leaf(TAGS.get(word, "DT"), word, (phrase, "determiner"))
 
 
-# %%
 def english_relative(clause: Clause) -> Tree:
     """Who, whom or that, and the clause in which its place stays empty."""
     gap = next(p for p in [clause.subject, *clause.objects] if p.pronoun == "relative")
@@ -54,7 +53,6 @@ def english_relative(clause: Clause) -> Tree:
     return tree("SBAR", tree("WHNP", pronoun), english_clause(clause))
 
 
-# %%
 def english_verbs(clause: Clause) -> list[Tree]:
     """Its verbs, the finite one first: [is] [sleeping], [does] [sleep], [wants] [to] [sleep]."""
     verb, tense, who = clause.verb, clause.tense, clause.subject.agreement
@@ -78,7 +76,6 @@ def english_verbs(clause: Clause) -> list[Tree]:
     return [leaf(present, english_present(word, who), key), *others]
 
 
-# %%
 def english_present(verb: str, who: int) -> str:
     """The present tense of a verb with I (0), he (1) or they (2)."""
     if verb == "be":
@@ -88,7 +85,6 @@ def english_present(verb: str, who: int) -> str:
     return "has" if verb == "have" else suffixed(verb, "s")
 
 
-# %%
 def english_verb_phrase(clause: Clause, adverb: Tree | None) -> Tree:
     """The verbs, each over the next, with "not" and the adverb after the first."""
     finite, *others = english_verbs(clause)
@@ -102,7 +98,6 @@ def english_verb_phrase(clause: Clause, adverb: Tree | None) -> Tree:
     return tree("VP", finite, adverb, *inner)
 
 
-# %%
 def english_rest(clause: Clause) -> list[Tree]:
     """What follows the verbs: objects, adjective, place, time and a subordinate clause."""
     rest = english_objects(clause)
@@ -118,7 +113,6 @@ def english_rest(clause: Clause) -> list[Tree]:
     return rest
 
 
-# %%
 def english_objects(clause: Clause) -> list[Tree]:
     """The objects with their prepositions, and the particle: "puts on the coat", "puts it on"."""
     word, key, found = clause.verb.particle, (clause, "verb"), []
@@ -135,7 +129,6 @@ def english_objects(clause: Clause) -> list[Tree]:
     return found
 
 
-# %%
 def english_time(clause: Clause) -> Tree:
     """The adverbial's tree, its words numbered as concepts of the clause."""
     assert clause.time
@@ -149,7 +142,6 @@ def english_time(clause: Clause) -> Tree:
     return build(*clause.time.english)
 
 
-# %%
 def english_clause(clause: Clause) -> Tree:
     """The tree of a clause, and of the one that is joined to it."""
     front: list[Tree] = []
@@ -167,7 +159,6 @@ def english_clause(clause: Clause) -> Tree:
     return tree("S", *front, None if helped else adverb, verb_phrase)
 
 
-# %%
 def english_subordinate(clause: Clause) -> Tree:
     """The clause joined to this one: because ..., that ..."""
     assert clause.joined

@@ -1,3 +1,4 @@
+# Tangled from chapters/reference/toy-grammar.md: change it there, then run `make tangle`.
 """Clauses spelled in German: inflection by case, gender and number, and the order of words."""
 
 from annotated.data.toy.english import COMMA, COORDINATORS
@@ -30,7 +31,6 @@ def inflected(table: Table, case: str, phrase: Phrase) -> str:
     return table[case].split()["mfnp".index(phrase.gender)].strip("-")
 
 
-# %%
 def german_determiner(phrase: Phrase, case: str, determiner: str) -> tuple[str, str]:
     """The determiner's form, and the ending that an adjective takes after it."""
     if phrase.owner:
@@ -54,7 +54,6 @@ def german_pronoun(phrase: Phrase, case: str) -> str:
     return inflected(RELATIVE if phrase.pronoun == "relative" else PERSONAL, case, phrase)
 
 
-# %%
 def german_phrase(phrase: Phrase, case: str, *negation: Key) -> list[Word]:
     """The words of a noun phrase; a `negation` makes its determiner kein."""
     if phrase.pronoun:
@@ -77,7 +76,6 @@ def german_phrase(phrase: Phrase, case: str, *negation: Key) -> list[Word]:
 STEM_CHANGES = {"dunkel": "dunkl", "teuer": "teur", "müde": "müd"}
 
 
-# %%
 def german_prepositional(preposition: str, case: str, phrase: Phrase) -> list[Word]:
     """A preposition and its phrase: in + dem becomes im, which then stands for both."""
     first, *others = german_phrase(phrase, case)
@@ -88,7 +86,6 @@ def german_prepositional(preposition: str, case: str, phrase: Phrase) -> list[Wo
     return [word(preposition, key), first, *others]
 
 
-# %%
 def german_object(clause: Clause, phrase: Phrase, mark: str) -> list[Word]:
     """An object in its case: dem Hund, auf den Bus, zum Markt, keinen Apfel."""
     preposition, _, case = mark.rpartition("_")
@@ -103,7 +100,6 @@ def german_object(clause: Clause, phrase: Phrase, mark: str) -> list[Word]:
 CONTRACTIONS = {"in dem": "im", "in das": "ins", "an dem": "am", "zu dem": "zum", "zu der": "zur"}
 
 
-# %%
 def german_verbs(clause: Clause) -> tuple[Word, list[Word]]:
     """The finite verb, and what closes the clause: participle, infinitive or prefix."""
     verb, part, closing = clause.verb, "verb", ""
@@ -127,7 +123,6 @@ def german_verbs_last(clause: Clause) -> list[Word]:
     return [*closing, finite]
 
 
-# %%
 def german_middle(clause: Clause) -> tuple[list[Word], list[Word]]:
     """What stands between the finite verb and the closing one: the pronouns, and all else."""
     groups: dict[str, list[Word]] = {name: [] for name in "pronouns known near new last".split()}
@@ -155,7 +150,6 @@ def german_middle(clause: Clause) -> tuple[list[Word], list[Word]]:
     return pronouns, [*middle, *new, *last]
 
 
-# %%
 def german_time(clause: Clause) -> list[Word]:
     if not clause.time:
         return []
@@ -164,7 +158,6 @@ def german_time(clause: Clause) -> list[Word]:
     return [word(text, *own) for text, own in zip(german, keys, strict=False)]
 
 
-# %%
 def german_clause(clause: Clause) -> list[Word]:
     """A main clause: its finite verb is the second thing in it, its other verbs close it."""
     finite, closing = german_verbs(clause)
@@ -188,7 +181,6 @@ def german_subordinate(clause: Clause) -> list[Word]:
     return body + german_following(clause)
 
 
-# %%
 def german_subject(clause: Clause) -> list[Word]:
     if clause.subject.pronoun == "elided":
         return []
@@ -201,7 +193,6 @@ def german_relative(phrase: Phrase) -> list[Word]:
     return [comma, *german_subordinate(phrase.relative), comma] if phrase.relative else []
 
 
-# %%
 def german_following(clause: Clause) -> list[Word]:
     """What comes after the closing verb: the objects' relative clauses, a joined clause."""
     words = [one for phrase in clause.objects for one in german_relative(phrase)]

@@ -1,3 +1,4 @@
+# Tangled from chapters/reference/toy-grammar.md: change it there, then run `make tangle`.
 """The words of the toy language, and what it knows of the world: both stand in lexicon.toml."""
 
 import tomllib
@@ -13,7 +14,6 @@ WORLD = TABLES["world"]
 Kinds = frozenset[str]
 
 
-# %%
 @dataclass(frozen=True, eq=False)
 class Noun:
     """A noun, or a name: `english` and `german` are (singular, plural)."""
@@ -35,7 +35,6 @@ def read_noun(english: str, german: str, kinds: str, prepositions: Sequence[str]
     return Noun((singular, plural), (one, many), gender, own, prepositions)
 
 
-# %%
 @dataclass(frozen=True, eq=False)
 class Adjective:
     english: str
@@ -55,7 +54,6 @@ class Adverbial:
     negative: bool = False
 
 
-# %%
 @dataclass(frozen=True, eq=False)
 class Verb:
     """A verb with its forms, and with what may stand beside it."""
@@ -79,7 +77,6 @@ class Verb:
         return f"{self.english} {self.particle}".strip()
 
 
-# %%
 def read_verb(english: str, german: str, subjects: str, **beside: Any) -> Verb:
     """A verb from its line; `beside` it may stand objects, complement and places."""
     name, _, past = english.partition(", ")
@@ -106,7 +103,6 @@ def read_verb(english: str, german: str, subjects: str, **beside: Any) -> Verb:
     )
 
 
-# %%
 def suffixed(verb: str, ending: str) -> str:
     """An English verb with -s, -ed or -ing: cry, cries; bake, baking; swim, swimming."""
     if ending == "s" and verb.endswith(("s", "sh", "ch", "x", "o")):
@@ -130,7 +126,6 @@ ADVERBIALS = [Adverbial(**line) for line in TABLES["adverbials"]]
 BE = VERBS[-1]
 
 
-# %%
 @cache
 def nouns_of(kinds: Kinds) -> list[Noun]:
     return [noun for noun in NOUNS if noun.kinds & kinds]

@@ -1,3 +1,4 @@
+# Tangled from chapters/reference/toy-grammar.md: change it there, then run `make tangle`.
 """Pairs of sentences, and all that is known about them."""
 
 from collections.abc import Sequence
@@ -42,13 +43,11 @@ class Pair:
         return sum(word not in PUNCTUATION for word in self.source)
 
 
-# %%
 def as_text(words: Sequence[str]) -> str:
     """The words in a line, punctuation attached to the word before it."""
     return "".join(w if w in PUNCTUATION else " " + w for w in words).strip()
 
 
-# %%
 def spell(clause: Clause) -> Pair:
     """Spells a main clause in both languages, and reads off everything that is known."""
     stop = (clause, "stop")
@@ -71,7 +70,6 @@ def capitalized(words: list[Word]) -> list[Word]:
     return [first._replace(text=first.text[0].upper() + first.text[1:]), *words[1:]]
 
 
-# %%
 def positions(words: list[Word]) -> dict[Key, list[int]]:
     """Where each concept is expressed."""
     places: dict[Key, list[int]] = {}
@@ -87,7 +85,6 @@ def links(english: dict[Key, list[int]], german: dict[Key, list[int]]) -> Links:
     return tuple(sorted({(i, j) for key in shared for i in english[key] for j in german[key]}))
 
 
-# %%
 def references(places: dict[Key, list[int]]) -> Links:
     """(position of a pronoun, position of the noun that it stands for) in one language."""
     found = []

@@ -1,3 +1,4 @@
+# Tangled from chapters/reference/toy-grammar.md: change it there, then run `make tangle`.
 """Noun phrases that make sense, drawn from one stream of random numbers."""
 
 import random
@@ -12,7 +13,6 @@ T = TypeVar("T")
 ANIMAL, NAME, OWNED = (frozenset(kinds.split()) for kinds in ("animal", "name", WORLD["owned"]))
 
 
-# %%
 class Dice(random.Random):
     """Choices that use random() alone, which is the same on every platform."""
 
@@ -37,7 +37,6 @@ def require(condition: object) -> None:
         raise Nonsense
 
 
-# %%
 def some_phrase(dice: Dice, noun: Noun, subject: Phrase | None = None) -> Phrase:
     """A phrase with this noun; that of an object may belong to the `subject`."""
     phrase = Phrase(noun)
@@ -51,7 +50,6 @@ def some_phrase(dice: Dice, noun: Noun, subject: Phrase | None = None) -> Phrase
     return phrase
 
 
-# %%
 def some_determiner(dice: Dice, phrase: Phrase, subject: Phrase | None) -> str:
     """The, a, my, its ... in sensible proportions: how often depends on the noun."""
     owned = bool(phrase.kinds & OWNED)
@@ -75,7 +73,6 @@ def may_own(subject: Phrase, phrase: Phrase) -> bool:
     return subject.is_a("person") or not phrase.is_a("kin")
 
 
-# %%
 def some_place(dice: Dice, noun: Noun) -> Phrase:
     """A known place: the old garden, our kitchen."""
     phrase = Phrase(noun)
@@ -98,7 +95,6 @@ def some_subject(dice: Dice, among: Kinds | None = None, inner: bool = False) ->
     return phrase
 
 
-# %%
 def some_object(dice: Dice, subject: Phrase, verb: Verb, among: Kinds) -> Phrase:
     """Somebody or something else, of these kinds."""
     noun = dice.pick(nouns_of(among))

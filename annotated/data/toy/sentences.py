@@ -1,3 +1,4 @@
+# Tangled from chapters/reference/toy-grammar.md: change it there, then run `make tangle`.
 """Sentences that make sense: who may do what, to whom, where, when and why."""
 
 from collections.abc import Callable, Iterator
@@ -24,7 +25,6 @@ from annotated.data.toy.syntax import (
 )
 
 
-# %%
 def act(dice: Dice, subject: Phrase, verb: Verb | None = None) -> Clause:
     """A clause in which the subject does something."""
     verb = verb or dice.pick(verbs_for(subject.kinds))
@@ -48,7 +48,6 @@ def some_tense(dice: Dice, subject: Phrase, verb: Verb) -> str:
     return dice.weighted(tenses)
 
 
-# %%
 def describe(dice: Dice, subject: Phrase, adjective: str = "") -> Clause:
     """The subject is tired, cheap, beautiful ..., or is `adjective`, where that fits."""
     options = [a for a in adjectives_for(subject.kinds) if adjective in ("", a.english)]
@@ -58,7 +57,6 @@ def describe(dice: Dice, subject: Phrase, adjective: str = "") -> Clause:
     return Clause(subject, BE, adjective=dice.pick(options), tense=tense)
 
 
-# %%
 def add_place(dice: Dice, clause: Clause, probability: float = 0.28) -> None:
     """Says where. Animals have their own places."""
     habitats = [names for kind, names in WORLD["habitats"].items() if clause.subject.is_a(kind)]
@@ -83,7 +81,6 @@ def add_time(dice: Dice, clause: Clause, probability: float = 0.3, front: bool =
     clause.fronted = front and not clause.time.middle and dice.chance(0.5)
 
 
-# %%
 def negate(dice: Dice, clause: Clause, probability: float = 0.16) -> None:
     """Negates a clause, unless it could be doubted what exactly is denied."""
     clear = clause.subject.determiner not in INDEFINITE and not (clause.place and clause.objects)
@@ -94,7 +91,6 @@ def negate(dice: Dice, clause: Clause, probability: float = 0.16) -> None:
         clause.negated = dice.chance(probability)
 
 
-# %%
 def add_relative(dice: Dice, phrase: Phrase, verb: Verb, probability: float) -> None:
     """May give a phrase a relative clause, whose pronoun is its subject or its object."""
     unfit = not phrase.noun or phrase.kinds & {"place", "name", "kin", "mass"}
@@ -117,7 +113,6 @@ def subject_relative(dice: Dice, pronoun: Phrase) -> Clause:
     return clause
 
 
-# %%
 def object_relative(dice: Dice, pronoun: Phrase) -> Clause:
     """The dog that the old man loves; the bus that we are waiting for."""
     subject = some_subject(dice, inner=True)
@@ -131,7 +126,6 @@ def object_relative(dice: Dice, pronoun: Phrase) -> Clause:
     return clause
 
 
-# %%
 def simple(dice: Dice, rich: int = 1, inner: bool = False, subject: Phrase | None = None) -> Clause:
     """One clause, perhaps with relative clauses; an `inner` one begins with its subject."""
     subject = subject or some_subject(dice, inner=inner)
@@ -149,7 +143,6 @@ def simple(dice: Dice, rich: int = 1, inner: bool = False, subject: Phrase | Non
     return clause
 
 
-# %%
 def lasting(dice: Dice, rich: int) -> Clause:
     """An action that goes on for a while."""
     subject = some_subject(dice, inner=True)
@@ -161,7 +154,6 @@ def lasting(dice: Dice, rich: int) -> Clause:
     return clause
 
 
-# %%
 def explained(dice: Dice, part: str, rich: int) -> tuple[Clause, str]:
     """An action, and an adjective of its `part` (subject or object) that explains it."""
     reasons, subject = lexicon.TABLES["reasons"][part], some_subject(dice)
@@ -175,7 +167,6 @@ def explained(dice: Dice, part: str, rich: int) -> tuple[Clause, str]:
     return clause, dice.pick(reasons[verb.name].split())
 
 
-# %%
 def couple(dice: Dice, pairs: list[str]) -> tuple[Clause, Clause]:
     """Two actions of one subject on one object, which is a pronoun the second time."""
     first, second = dice.pick(pairs).split(", ")
@@ -188,7 +179,6 @@ def couple(dice: Dice, pairs: list[str]) -> tuple[Clause, Clause]:
     return clause, Clause(pronoun(subject), verb, [pronoun(thing)])
 
 
-# %%
 def verbs_of(subject: Phrase, kind: str) -> list[Verb]:
     """The verbs of one kind that the subject can have."""
     return [verb for verb in verbs_for(subject.kinds) if kind in verb.kinds]
@@ -206,7 +196,6 @@ def join(clause: Clause, conjunction: str, other: Clause, first: bool = False) -
     return clause
 
 
-# %%
 def with_reason(dice: Dice, rich: int = 1, inner: bool = False) -> Clause:
     """The man buys the bread because it is fresh; when the dog is hungry, it eats meat."""
     of_object = dice.chance(0.45)
@@ -223,7 +212,6 @@ def with_reason(dice: Dice, rich: int = 1, inner: bool = False) -> Clause:
     return join(clause, "although" if clause.negated else "because", reason)
 
 
-# %%
 def with_and(dice: Dice, rich: int = 1) -> Clause:
     """The man buys the book and reads it; the man is cooking and the woman is reading."""
     if dice.chance(0.4):
@@ -236,7 +224,6 @@ def with_and(dice: Dice, rich: int = 1) -> Clause:
     return join(clause, "and", other)
 
 
-# %%
 def with_but(dice: Dice, rich: int = 1) -> Clause:
     """The woman is looking for the key, but she cannot find it; he is tired, but he ..."""
     if dice.chance(0.3):
@@ -261,7 +248,6 @@ def with_while(dice: Dice, rich: int = 1, inner: bool = False) -> Clause:
     return join(clause, "while", other, first=not inner and dice.chance(0.4))
 
 
-# %%
 def with_before(dice: Dice, rich: int = 1) -> Clause:
     """The woman reads a story before she falls asleep."""
     subject = some_subject(dice)
@@ -275,7 +261,6 @@ def with_before(dice: Dice, rich: int = 1) -> Clause:
     return join(clause, "before", other, first)
 
 
-# %%
 def with_that(dice: Dice, rich: int = 1, inner: bool = False) -> Clause:
     """The boy hopes that his mother will come back."""
     subject = some_subject(dice, PERSON if dice.chance(0.7) else None, inner)
@@ -311,7 +296,6 @@ def credible(clause: Clause, said: Clause, about_itself: bool) -> bool:
 Maker = Callable[..., Clause]
 
 
-# %%
 def some_sentence(dice: Dice, rich: int = 1) -> Clause:
     """A sentence of any kind; `rich` ones have more clauses."""
     makers: dict[Maker, int] = {
@@ -321,7 +305,6 @@ def some_sentence(dice: Dice, rich: int = 1) -> Clause:
     return dice.weighted(makers)(dice, rich)
 
 
-# %%
 def walk(clause: Clause) -> Iterator[tuple[Clause, Phrase]]:
     """All phrases of a sentence in their English order, each with its clause."""
     if clause.joined and clause.joined_first:
@@ -348,7 +331,6 @@ def is_clear(clause: Clause) -> bool:
     return len(nouns) == len(set(nouns))
 
 
-# %%
 def clauses(seed: int, rich: int = 1) -> Iterator[Clause]:
     """Sensible sentences without end, as abstract syntax."""
     dice = Dice(seed)

@@ -1,3 +1,4 @@
+# Tangled from chapters/reference/toy-grammar.md: change it there, then run `make tangle`.
 """What a sentence says, in no language yet (its abstract syntax); words and trees that say it."""
 
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ INDEFINITE = ("a", *DISTRIBUTIVE)
 DEFINITE = ("the", "this", "these", "every", "my", "our", "own")
 
 
-# %%
 @dataclass(eq=False)
 class Phrase:
     """A noun phrase: a noun with what stands around it, or a pronoun."""
@@ -75,7 +75,6 @@ class Phrase:
         return self.noun is not None and "name" in self.noun.kinds
 
 
-# %%
 def pronoun_for(phrase: Phrase) -> str:
     """The English pronoun that stands for a phrase."""
     if phrase.pronoun in PRONOUNS:
@@ -87,7 +86,6 @@ def pronoun_for(phrase: Phrase) -> str:
     return "he" if phrase.gender == "m" else "she"
 
 
-# %%
 @dataclass(eq=False)
 class Clause:
     """Who does what to whom, when and where; perhaps with another clause."""
@@ -118,7 +116,6 @@ class Clause:
         return direct[0] if self.negated and direct else None
 
 
-# %%
 Key = tuple[object, str]  # a node of the syntax and its part: (phrase, "noun")
 
 
@@ -129,7 +126,6 @@ class Word(NamedTuple):
     keys: tuple[Key, ...] = ()
 
 
-# %%
 class Tree(NamedTuple):
     """A constituent, or a part of speech over its word."""
 
@@ -147,7 +143,6 @@ class Tree(NamedTuple):
         return f"({self.label} {' '.join(parts)})"
 
 
-# %%
 def word(text: str, *keys: Key) -> Word:
     return Word(text, keys)
 
