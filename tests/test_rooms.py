@@ -38,7 +38,9 @@ def test_a_room_uses_those_it_stands_on(path):
     room, *_ = path.relative_to(PACKAGE).with_suffix("").parts
     if room in MAY_USE:
         allowed = MAY_USE[room] | PLUMBING | {room, "__version__"}
-        beyond = [x for x in imported(path) if not any(f"{x}.".startswith(f"{y}.") for y in allowed)]
+        beyond = [
+            x for x in imported(path) if not any(f"{x}.".startswith(f"{y}.") for y in allowed)
+        ]
         assert not beyond
     else:
         assert room in PLUMBING | {"__init__", "__main__", "paper"}
