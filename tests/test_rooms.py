@@ -1,4 +1,4 @@
-"""The rooms of the package: each imports only those that its own stands on, and chapters nothing."""
+"""The rooms of the package: each imports only those that it stands on, and never a chapter."""
 
 import ast
 from pathlib import Path
