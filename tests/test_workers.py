@@ -16,7 +16,7 @@ SCRIPT = """
 import json, sys
 import torch
 from annotated.fast import workers
-from annotated.data.batching import stream
+from annotated.data.steps import stream
 from annotated.training.loop import Run, TrainingConfig
 from annotated.model.transformer import Transformer, TransformerConfig
 
