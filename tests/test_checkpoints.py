@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from annotated import files
-from annotated.data.batching import collate, plan, stream
+from annotated.data.batching import collate, plan
+from annotated.data.steps import stream
 from annotated.data.tokenizer import Tokenizer
 from annotated.model.transformer import Transformer, TransformerConfig
 from annotated.training import checkpoints

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from annotated.data.batching import PAD, Share, collate, share, stream
+from annotated.data.batching import PAD, collate
+from annotated.data.steps import Share, share, stream
 from annotated.model.transformer import Transformer, TransformerConfig
 from annotated.training.loop import Interrupt, Run, TrainingConfig, train, validation_loss
 from annotated.training.optimizer import learning_rate

@@ -12,7 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-from annotated.data.batching import Batch, blank
+from annotated.data.batching import Batch
+from annotated.data.steps import blank
 from annotated.fast.packing import Objective, PackedView, Packing
 from annotated.model.attention import MultiHeadAttention, causal_mask
 from annotated.model.transformer import Transformer, TransformerConfig

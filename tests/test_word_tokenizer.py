@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from annotated.data import toy
-from annotated.data.batching import collate, encode_pairs, stream
+from annotated.data.batching import collate, encode_pairs
+from annotated.data.steps import stream
 from annotated.data.tokenizer import BOS, EOS, PAD, Tokenizer, TokenizerError
 from annotated.data.word_tokenizer import (
     FIRST,

@@ -8,15 +8,28 @@ import sys
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from annotated.fast import workers
-from annotated.fast.workers import WorkerError, agree, first, join_group, total, wait
+from annotated.fast.workers import (
+    WorkerError,
+    agree,
+    first,
+    gradients_meet,
+    join_group,
+    leave,
+    total,
+    wait,
+    wrap,
+)
 
 SCRIPT = """
 import json, sys
 import torch
 from annotated.fast import workers
-from annotated.data.batching import stream
+from annotated.data.steps import stream
 from annotated.training.loop import Run, TrainingConfig
 from annotated.model.transformer import Transformer, TransformerConfig
 
@@ -116,6 +129,19 @@ def test_one_process_is_one_worker(monkeypatch):
     assert total(torch.tensor(3.0)).item() == 3.0
     assert agree(True, False) == [True, False]
     assert first(lambda: 3) == 3
+    model = nn.Linear(2, 1)
+    assert wrap(model, compiled=False) is model
+
+
+def test_gradients_travel_with_the_last_part_only(tmp_path):
+    dist.init_process_group("gloo", f"file://{tmp_path / 'group'}", rank=0, world_size=1)
+    try:
+        model = DistributedDataParallel(nn.Linear(2, 1))
+        for now in (False, True):
+            with gradients_meet(model, now):
+                assert model.require_backward_grad_sync == now
+    finally:
+        leave()
 
 
 def test_a_port_in_use_is_one_sentence(monkeypatch):

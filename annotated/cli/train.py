@@ -39,8 +39,9 @@ from annotated.cli.record import (
     made_by,
     write_record,
 )
-from annotated.data.batching import batches, lengths_of, stream
+from annotated.data.batching import batches, lengths_of
 from annotated.data.corpora import Corpus
+from annotated.data.steps import stream
 from annotated.data.tokenizer import SMALLEST, Tokenizer
 from annotated.fast import workers
 from annotated.fast.matmul_precision import choose_matmul_precision, is_fast

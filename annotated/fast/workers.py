@@ -1,14 +1,17 @@
-# Tangled from chapters/training/loop.md: change it there, then run `make tangle`.
+# Tangled from chapters/fast/at-scale.md: change it there, then run `make tangle`.
 """The workers of a run: processes that torchrun starts, each with a part of every step."""
 
 import os
+import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 
@@ -92,3 +95,22 @@ def first(work: Callable[[], T]) -> T:
     if box[0] is None:
         raise SystemExit(2)
     return box[0][0]
+
+
+def wrap(objective: nn.Module, compiled: bool) -> nn.Module:
+    """The objective as PyTorch's compiler and its DistributedDataParallel want it, if asked for."""
+    if compiled:
+        objective.compile(dynamic=True)
+    if world_size() == 1:
+        return objective
+    with warnings.catch_warnings():  # newer versions call broadcast_buffers forward_sync_buffers
+        warnings.simplefilter("ignore", FutureWarning)
+        # no buffers: a table of sinusoids may have grown on one worker only
+        return DistributedDataParallel(objective, broadcast_buffers=False)
+
+
+def gradients_meet(objective: nn.Module, now: bool) -> AbstractContextManager[None]:
+    """Whether the gradients of all workers are averaged in a backward pass inside, or later."""
+    if now or not isinstance(objective, DistributedDataParallel):
+        return nullcontext()
+    return objective.no_sync()

@@ -1,4 +1,4 @@
-# Tangled from chapters/training/loop.md: change it there, then run `make tangle`.
+# Tangled from chapters/reference/checkpoints.md: change it there, then run `make tangle`.
 """Checkpoints: models on disk, and runs that can be taken up again (Section 5.2)."""
 
 import json

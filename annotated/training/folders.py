@@ -1,4 +1,4 @@
-# Tangled from chapters/training/loop.md: change it there, then run `make tangle`.
+# Tangled from chapters/reference/checkpoints.md: change it there, then run `make tangle`.
 """The folders of checkpoints: written whole or not at all, found by their names (Section 5.2)."""
 
 import re

@@ -1,22 +1,20 @@
 # Tangled from chapters/training/loop.md: change it there, then run `make tangle`.
-"""One training step, at every scale, and the loop around it (Section 5.2)."""
+"""One training step, and the loop around it (Section 5.2)."""
 
 import math
 import signal
 import time
-import warnings
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
-from annotated.data.batching import Batch, Share
+from annotated.data.batching import Batch
+from annotated.data.steps import Share
 from annotated.fast import workers
 from annotated.fast.dropout import quicken
 from annotated.fast.matmul_precision import SETTINGS
@@ -71,18 +69,6 @@ def seed_step(seed: int, step: int) -> None:
     torch.manual_seed(int(sequence.generate_state(1)[0]))
 
 
-def wrap(objective: nn.Module, compiled: bool) -> nn.Module:
-    """The objective as PyTorch's compiler and its DistributedDataParallel want it, if asked for."""
-    if compiled:
-        objective.compile(dynamic=True)
-    if workers.world_size() == 1:
-        return objective
-    with warnings.catch_warnings():  # newer versions call broadcast_buffers forward_sync_buffers
-        warnings.simplefilter("ignore", FutureWarning)
-        # no buffers: a table of sinusoids may have grown on one worker only
-        return DistributedDataParallel(objective, broadcast_buffers=False)
-
-
 @dataclass
 class Since:
     """Sums over the steps since the last row of the log."""
@@ -123,14 +109,15 @@ class Run:
         quicken(model)
         self.optimizer = adam(model)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
-        self.objective = wrap(Objective(model, config.smoothing, config.r_drop), config.compile)
+        objective = Objective(model, config.smoothing, config.r_drop)
+        self.objective = workers.wrap(objective, config.compile)
 
     def update(self, share: Share | Batch) -> float:
         """One step; returns its loss in nats a target token, over all workers.
 
         Raises FloatingPointError where the loss is not finite; no weight has moved then.
         """
-        share = share if isinstance(share, Share) else Share([share], share.tokens)
+        share = Share([share], share.tokens) if isinstance(share, Batch) else share
         self.model.train()
         seed_step(self.config.seed, self.step)
         self.optimizer.zero_grad()
@@ -154,8 +141,7 @@ class Run:
         With `sync` the gradients of all workers meet: they are averaged, so each comes in
         multiplied by the number of workers.
         """
-        ddp = self.objective if isinstance(self.objective, DistributedDataParallel) else None
-        with ddp.no_sync() if ddp and not sync else nullcontext():
+        with workers.gradients_meet(self.objective, sync):
             with self.autocast():
                 loss = self.objective(batch, factor)
             (loss * factor).backward()
