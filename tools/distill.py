@@ -3,7 +3,7 @@
 python tools/distill.py MODEL MODEL.. --data multi30k --out FOLDER
 
 Kim and Rush (2016): a student learns from what the teacher writes instead of, or beside, what
-people wrote. The teacher is an ensemble: at each token the mean of its models' probabilities counts.
+people wrote. The teacher is an ensemble: the mean of its models' probabilities counts.
 FOLDER gets train.SOURCE and train.TARGET, the corpus's own pairs followed by those with the
 teacher's translations, and valid.SOURCE and valid.TARGET: files for `annotated train --source`.
 """
