@@ -1,4 +1,4 @@
-# Tangled from chapters/training/regularization.md: change it there, then run `make tangle`.
+# Tangled from chapters/fast/training-speed.md: change it there, then run `make tangle`.
 """Dropout with masks that are cheap to draw on a CPU (Section 5.4)."""
 
 import torch

@@ -4,9 +4,10 @@
 from torch import Tensor, nn
 
 from annotated.data.batching import Batch
+from annotated.fast.fused_loss import fused_loss
+from annotated.fast.r_drop import r_drop_loss
 from annotated.model.attention import MultiHeadAttention, View, causal_mask, padding_mask
 from annotated.model.transformer import Transformer
-from annotated.training.loss import fused_loss, r_drop_loss
 
 
 class Packing:
