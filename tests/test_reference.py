@@ -1,0 +1,46 @@
+"""The pages to look something up in: in order, and every link names the page that it leads to."""
+
+import re
+
+import pytest
+
+from tools import chapters
+
+PAGES = [
+    chapters.ROOT / "intro.md",
+    *(chapters.CHAPTERS / "start").glob("[fh]*.md"),
+    *(
+        chapters.CHAPTERS / "reference" / f"{name}.md"
+        for name in ("glossary", "symbols", "cheat-sheet", "ledger", "your-own-text")
+    ),
+]
+LINK = re.compile(r"(?<!!)\[([^\]\[]+)\]\(([^)#\s]+\.md)")
+ENTRY = re.compile(r"- \*\*(.+?)\*\*: (.+): \[[^\]]+\]\(\S+\)\.")
+
+
+def entries() -> list[re.Match[str]]:
+    lines = (chapters.CHAPTERS / "reference" / "glossary.md").read_text("utf8").split("\n")
+    found = [ENTRY.fullmatch(line) for line in lines if line.startswith("- **") and "**:" in line]
+    assert all(found)
+    return found
+
+
+def test_the_glossary_is_in_the_order_of_the_alphabet():
+    terms = [re.sub(r"[^a-z ]", "", entry[1].lower()) for entry in entries()]
+    assert terms == sorted(set(terms)) and len(terms) >= 60
+
+
+def test_a_term_takes_a_sentence_or_two():
+    assert [entry[1] for entry in entries() if entry[2].count(". ") > 1] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=chapters.name_of)
+def test_a_link_leads_to_the_page_that_its_words_name(page):
+    text = page.read_text("utf8")
+    for words, target in LINK.findall(text):
+        title = re.search(r"^# (.+)$", (page.parent / target).read_text("utf8"), re.MULTILINE)[1]
+        number = re.match(r"\d[\d.]*", title)
+        said = re.match(r"\d[\d.]*", words)
+        assert (said[0] if said else "") in ("", number[0] if number else ""), (words, title)
+        if said:
+            assert words.split()[1].strip(",").lower() in title.lower(), (words, title)
