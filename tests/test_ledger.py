@@ -45,7 +45,8 @@ def test_a_row_keeps_its_links(page, tmp_path):
     here = tmp_path / "model"
     here.mkdir()
     row = "| a | [x](b.md) | [y](../data/c.md#d) | [z](#e) | [w](https://f.g) |"
-    text = f"# 3.1 Title\n\n## In the ledger\n\n{HEADER}\n|---|---|---|---|---|\n{row}\n\n## More\n|no|"
+    table = f"{HEADER}\n|---|---|---|---|---|\n{row}\n"
+    text = f"# 3.1 Title\n\n## In the ledger\n\n{table}\n## More\n|no|"
     (here / "page.md").write_text(text, "utf8")
     assert page["ledger"](tmp_path).split("\n")[2:] == [
         "| [3.1 Title](../model/page.md) | a | [x](../model/b.md) | [y](../data/c.md#d) "

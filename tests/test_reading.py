@@ -38,7 +38,9 @@ BOXED = [path for path in chapters.paths() if "At a glance" in path.read_text("u
 def test_words_are_counted_without_front_matter_and_code():
     assert reading.words(PAGE) == 4 + 4 + 4 + 10 + 1 + 3 + 2 + 3 + 1
     assert reading.words(PAGE.replace("code = ", "more = code = ")) == reading.words(PAGE)
-    assert reading.words(PAGE.replace("Three more", "Three or four more")) == reading.words(PAGE) + 2
+    assert (
+        reading.words(PAGE.replace("Three more", "Three or four more")) == reading.words(PAGE) + 2
+    )
 
 
 @pytest.mark.parametrize(("more", "minutes"), [(0, 1), (150, 1), (200, 2), (1000, 6)])
