@@ -44,3 +44,25 @@ def test_a_link_leads_to_the_page_that_its_words_name(page):
         assert (said[0] if said else "") in ("", number[0] if number else ""), (words, title)
         if said:
             assert words.split()[1].strip(",").lower() in title.lower(), (words, title)
+
+
+def test_a_size_has_one_letter_and_a_letter_one_size():
+    text = (chapters.CHAPTERS / "reference" / "symbols.md").read_text("utf8")
+    letters = re.findall(r"^\| (\$.+?\$|[A-Z]'?) \|", text, re.MULTILINE)
+    assert len(letters) == len({*letters}) > 15
+    assert {*"BSTDHKFVN", "K'"} <= {*letters}
+
+
+def test_the_sheet_has_every_part_of_a_layer_with_its_shape():
+    sheet: dict = {}
+    for cell in list(chapters.cells(chapters.CHAPTERS / "reference" / "cheat-sheet.md"))[:-1]:
+        exec(cell.source, sheet)
+    shapes = {name: shape for name, shape, _ in sheet["rows"]}
+    decoder = "decoder.layers.0"
+    assert shapes[f"{decoder}.cross_attention.dropout"] == "(B, H, T, S)"
+    assert shapes[f"{decoder}.cross_attention.key"] == "(B, H, S, K)"
+    assert shapes[f"{decoder}.feed_forward.inner"] == "(B, T, F)"
+    assert shapes["encoder.norm"] == "(B, S, D)" and shapes["logits"] == "(B, T, V)"
+    html = sheet["sheet"]()
+    assert html.count("<tr>") == len(sheet["rows"]) + 2 + 1 + len(sheet["AROUND"])
+    assert "cross_attention.weights" in html
