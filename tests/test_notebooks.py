@@ -100,7 +100,14 @@ def made(tmp_path, monkeypatch):
             )
         ]
         notebook.cells[-2].outputs = [
-            nbformat.v4.new_output("execute_result", data={"text/plain": "2"}, execution_count=2)
+            nbformat.v4.new_output(
+                "execute_result",
+                data={
+                    "text/plain": "2",
+                    "text/markdown": "| [3.5](model/positions.md) {ref}`a <b>` |",
+                },
+                execution_count=2,
+            )
         ]
         return notebook
 
@@ -135,6 +142,11 @@ def test_code_is_the_chapters_without_the_books_glue(made):
 def test_outputs_are_kept_but_for_glued_values(made):
     outputs = [cell.outputs for cell in made.cells if cell.cell_type == "code"]
     assert [len(each) for each in outputs] == [0, 0, 1]
+
+
+def test_markdown_that_a_cell_shows_is_plain_too(made):
+    shown = made.cells[-2].outputs[0].data["text/markdown"]
+    assert shown == f"| [3.5]({colab_url(REPOSITORY, 'model/positions')}) a |"
 
 
 def test_no_directive_role_label_or_option_is_left_outside_code(made):

@@ -254,7 +254,7 @@ def convert(path: Path, repository: str, version: str, bibliography: Path) -> No
             text = converter.markdown(cell.source)
             cells += [nbformat.v4.new_markdown_cell(text)] if text else []
         elif cell.cell_type == "code":
-            cells.append(code_cell(cell))
+            cells.append(code_cell(cell, converter))
     cells.insert(min(1, len(cells)), first_cell(repository, version))
     if library.cited:
         cells.append(nbformat.v4.new_markdown_cell(library.list()))
@@ -270,13 +270,16 @@ def convert(path: Path, repository: str, version: str, bibliography: Path) -> No
     return made
 
 
-def code_cell(cell: NotebookNode) -> NotebookNode:
-    """A code cell without the book's own: glue comes from the first cell."""
+def code_cell(cell: NotebookNode, converter: Converter) -> NotebookNode:
+    """A code cell without the book's own: glue comes from the first cell, Markdown is plain."""
     outputs = [
         output
         for output in cell.get("outputs", [])
         if "scrapbook" not in output.get("metadata", {})
     ]
+    for output in outputs:
+        if text := output.get("data", {}).get("text/markdown"):
+            output.data["text/markdown"] = converter.markdown(text)
     made = nbformat.v4.new_code_cell(
         GLUE_IMPORT.sub("", cell.source),
         outputs=outputs,
