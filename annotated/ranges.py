@@ -1,4 +1,4 @@
-"""The ranges of a configuration's numbers: types that say them, and the check."""
+"""What the values of a configuration may be: types that say it, and the check."""
 
 import math
 import typing
@@ -42,10 +42,13 @@ class RangeError(ValueError):
 
 
 def check_ranges(config: Any) -> None:
-    """RangeError where a number of this dataclass is not in the range that its type says."""
+    """RangeError where a field of this dataclass has not a value that its type allows."""
     for name, hint in typing.get_type_hints(type(config), include_extras=True).items():
         value = getattr(config, name)
         for kind in (hint, *typing.get_args(hint)):  # such as Count | None
+            names = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
+            if names and value is not None and value not in names:
+                raise RangeError(name, f"is one of {', '.join(names)}, not {value!r}")
             for allowed in getattr(kind, "__metadata__", ()):
                 if value is not None and not allowed.holds(value):
                     raise RangeError(name, f"is {allowed.words}, not {value}")

@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 import torch
 
-from annotated.cli.translate import PRETRAINED
+from annotated.cli.translator import PRETRAINED
 from annotated.data.corpora import CorpusError, load
 from annotated.data.tokenizer import EOS, Tokenizer
 from annotated.fast import engine as engines

@@ -25,9 +25,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from annotated.cli import evaluate, inputs, train, translate
-from annotated.cli import main as cli
-from annotated.cli.main import main, parser
+from annotated.cli import average, corpus, options, train, translate, translator
+from annotated.cli.main import command_named, main, parse, parser
 from annotated.data.corpora import Corpus
 from annotated.data.tokenizer import Tokenizer
 from annotated.fast.engine import Engine
@@ -75,10 +74,10 @@ class Stream:
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(inputs, "load", small_corpus)
+    monkeypatch.setattr(corpus, "load", small_corpus)
     monkeypatch.setattr(train, "choose_matmul_precision", lambda: "highest")
-    monkeypatch.setattr(inputs.pooch, "os_cache", lambda name: tmp_path / "cache")
-    monkeypatch.setattr(translate, "PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr(translator.pooch, "os_cache", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(translator, "PRETRAINED", tmp_path / "pretrained")
 
 
 @pytest.fixture
@@ -202,8 +201,14 @@ def test_options_are_fields_of_the_configurations(trained, tmp_path):
     assert run.config.steps == 3 and run.config.validate_every == 2
 
 
+def options_of(words):
+    name, values = parse(words)
+    return command_named(name).Options(**values)
+
+
 def configured(words):
-    return train.configure(parser().parse_args(["train", *words.split()]))
+    options = options_of(["train", *words.split()])
+    return train.configure(options, options.preset)
 
 
 def test_a_preset_is_the_papers_with_the_options_on_top():
@@ -278,7 +283,7 @@ def test_what_was_measured_is_in_the_checkpoint_and_in_the_record_s_command(
     record = json.loads((tmp_path / "r.json").read_text())
     facts = json.loads((steps_in(tmp_path / "a")[-1] / "run.json").read_text())
     for training in (record["config"]["training"], facts["training"]):
-        assert (training["precision"], training["products"]) == ("bf16", "high")
+        assert (training["precision"], training["matmul_precision"]) == ("bf16", "high")
     assert facts["matmul_precision"] == "high"
     again = shlex.split(record["command"])[1:]
     assert again == [*words, "--matmul-precision", "high", "--precision", "bf16"]
@@ -354,7 +359,7 @@ def test_a_line_that_is_too_long_is_left_out_and_counted(tmp_path, capsys):
 def test_a_line_that_is_too_long_is_left_out_of_a_list_too(monkeypatch, capsys):
     corpus = small_corpus()
     corpus.splits["train"].append(("dog " * 10_000, "DOG"))
-    monkeypatch.setattr(inputs, "load", lambda name, pair: corpus)
+    monkeypatch.setattr("annotated.cli.corpus.load", lambda name, pair: corpus)
     assert main(["train", *TINY.split()]) == 0
     assert "1 of 201 training pairs have more than 256 tokens" in capsys.readouterr().err
 
@@ -533,7 +538,7 @@ def test_what_would_be_another_run_cannot_go_with_resume(trained, words, capsys)
 def test_other_data_is_refused(trained, monkeypatch, capsys):
     corpus = small_corpus()
     corpus.splits["validation"][0] = ("another", "sentence")
-    monkeypatch.setattr(inputs, "load", lambda name, pair: corpus)
+    monkeypatch.setattr("annotated.cli.corpus.load", lambda name, pair: corpus)
     assert main(["train", "--resume", "runs/toy-en-de", "--steps", "9"]) == 2
     assert "trained on other data than toy has now" in last_line(capsys)
 
@@ -907,7 +912,7 @@ def test_without_a_name_it_is_the_model_that_comes_with_the_package(trained, mon
     named = translated(monkeypatch, capsys, b"the dog\nthe cat\n", model="pretrained")[0]
     assert main(["evaluate"]) == 0
     assert "toy test: BLEU" in capsys.readouterr().out
-    place = translate.model_folder(parser().parse_args(["translate"]))
+    place = options_of(["translate"]).folder()
     assert place.name == "pretrained" and len(named) == 2
 
 
@@ -1158,7 +1163,7 @@ def test_a_set_that_may_have_been_trained_on_is_not_scored(tmp_path, capsys):
 def test_only_the_set_that_is_asked_for_must_be_the_old_one(trained, monkeypatch, capsys):
     corpus = small_corpus()
     corpus.splits["test_longer"] = PAIRS[211:213]
-    monkeypatch.setattr(inputs, "load", lambda name, pair: replace(corpus, name=name))
+    monkeypatch.setattr("annotated.cli.corpus.load", lambda name, pair: replace(corpus, name=name))
     for words in ([], ["--data", "toy"], ["--split", "test"]):
         assert main(["evaluate", "--model", RUN, *words]) == 0
     for split in ("test_longer", "all"):
@@ -1224,7 +1229,7 @@ def test_one_checkpoint_is_in_memory_at_a_time(trained, monkeypatch):
     import weakref
 
     kept = []
-    load = evaluate.load_file
+    load = average.load_file
 
     def spy(path):
         gc.collect()
@@ -1233,7 +1238,7 @@ def test_one_checkpoint_is_in_memory_at_a_time(trained, monkeypatch):
         kept.extend(weakref.ref(value) for value in state.values())
         return state
 
-    monkeypatch.setattr(evaluate, "load_file", spy)
+    monkeypatch.setattr(average, "load_file", spy)
     assert main(["average", RUN, "--last", "2", "--out", "mean"]) == 0
     assert kept
 
@@ -1243,7 +1248,7 @@ def test_one_checkpoint_is_in_memory_at_a_time(trained, monkeypatch):
     [
         ([RUN, "--out", "mean"], f"{RUN} has 2 checkpoints, not 5: train with --keep 5 or give"),
         ([RUN, "--out", "mean", "--last", "3"], "not 3: train with --keep 3 or give --last 2"),
-        ([RUN, "--out", "mean", "--last", "0"], "--last is a whole number from 1, not 0"),
+        ([RUN, "--out", "mean", "--last", "0"], "--last is a whole number from 1 to 10^9, not 0"),
         ([RUN, "--out", RUN, "--last", "2"], f"--out {RUN} exists already"),
         (["nowhere", "--out", "mean"], "nowhere holds no checkpoints of a run"),
         ([f"{RUN}/step-00000003", "--out", "mean"], "holds no checkpoints of a run"),
@@ -1343,7 +1348,6 @@ def test_data_shows_files(tmp_path, capsys):
         (["train", "--d-model", "-16"], "--d-model is a whole number from 1"),
         (["train", "--d-k", "0"], "--d-k is a whole number from 1"),
         (["train", "--d-model", "15", "--heads", "1"], "d_model must be even"),
-        (["train", "--device", "tpu"], "cpu or cuda"),
         (["train", "--steps", "0"], "--steps is a whole number from 1"),
         (["train", "--micro-batches", "0"], "--micro-batches is a whole number from 1"),
         (["train", "--minutes", "0"], "--minutes is finite and more than 0, not 0.0"),
@@ -1501,6 +1505,7 @@ def test_a_file_that_cannot_be_written_is_named(trained, capsys):
         (["train", "--preset", "huge"], "huge.*base.*big"),
         (["train", "--precision", "fp8"], "fp8.*bf16"),
         (["train", "--positions", "round"], "round.*sinusoidal"),
+        (["train", "--device", "tpu"], "tpu.*cpu.*cuda"),
         (["train", "--steps", "x"], "--steps: invalid int value: 'x'"),
         (["train", "--speed", "3"], "--speed"),
     ],
@@ -1528,11 +1533,16 @@ def test_help_teaches(command, capsys):
         assert "Section 3.1" in out and "--warmup" in out and "--resume" in out
 
 
-def test_every_field_has_an_option_and_every_help_a_field():
-    configs = (TransformerConfig, TrainingConfig, SearchConfig)
-    names = {field.name for config in configs for field in fields(config)}
-    assert names - set(cli.HELP) == {"pad"}
-    assert set(cli.HELP) <= names
+def test_every_field_has_an_option_that_says_what_the_comment_says(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    out = capsys.readouterr().out
+    names = [
+        field.name for config in (TransformerConfig, TrainingConfig) for field in fields(config)
+    ]
+    options = {f"--{name.replace('_', '-')}" for name in names}
+    assert options - {*re.findall(r"^  (--[a-z-]+)", out, re.M)} == {"--pad"}
+    assert "  --layers N  " in out and "N, in each stack" in out
 
 
 def test_it_runs_as_a_module():

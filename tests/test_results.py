@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from annotated.cli import main as annotated
+from annotated.cli.main import parser as annotated
 from tools import scale
 from tools.bench import __main__ as bench
 
@@ -18,7 +18,7 @@ KEYS = {
     *("seconds", "curve", "scores"),
 }
 PARSERS = {  # how a command begins -> what parses the rest
-    "annotated": annotated.parser,
+    "annotated": annotated,
     "python -m tools.bench": bench.parser,
     "python tools/scale.py": scale.parser,
 }

@@ -380,7 +380,7 @@ def test_the_same_seed_gives_the_same_model():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="positions are 'sinusoidal' or 'learned', not 'foo'"):
+    with pytest.raises(ValueError, match="positions is one of sinusoidal, learned, not 'foo'"):
         Transformer(dataclasses.replace(SMALL, positions="foo"))
     with pytest.raises(ValueError, match="12 is not divisible by 5"):
         Transformer(dataclasses.replace(SMALL, heads=5))

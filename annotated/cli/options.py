@@ -1,14 +1,28 @@
-"""What all commands share, with or without PyTorch: errors, sentences, configurations."""
+"""Options from dataclasses: a field is an option, and the comment at it is the option's help.
+
+A Literal gives an option's choices, Annotated the name of its value in the help, or its range.
+Nothing here needs PyTorch, which takes longer to import than a sentence to translate.
+"""
 
 import argparse
+import inspect
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from annotated.ranges import RangeError
+from annotated.ranges import check_ranges
+
+T = TypeVar("T")
+Folder = Annotated[Path, "FOLDER"]
+File = Annotated[Path, "FILE"]
+NAMES = {int: "N", float: "X", str: "NAME"}  # of values, in the help
+POSITIONAL = {"positional": True}  # metadata of a field that is given without its name
 
 
 class UserError(ValueError):
@@ -24,16 +38,96 @@ def heard_or_not() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-def tell(sentence: str) -> None:
-    """A sentence on standard error; standard output is for results."""
-    with heard_or_not():
-        print(sentence, file=sys.stderr, flush=True)
+def say(sentence: str, by_all: bool = False) -> None:
+    """A sentence on standard error, by one of a run's workers; standard output is for results."""
+    if by_all or os.environ.get("RANK", "0") == "0":
+        with heard_or_not():
+            print(sentence, file=sys.stderr, flush=True)
 
 
-def override(config: Any, options: argparse.Namespace) -> Any:
-    """The configuration with every field that an option sets; "auto" leaves it for later."""
-    given = {field.name: getattr(options, field.name, None) for field in fields(config)}
-    try:
-        return replace(config, **{k: v for k, v in given.items() if v not in (None, "auto")})
-    except RangeError as error:
-        raise UserError(f"--{error.name.replace('_', '-')} {error.reason}") from None
+@dataclass(frozen=True, kw_only=True)
+class BaseOptions:
+    """What a command is told: `words` as they were typed, `given` the values by their fields."""
+
+    words: list[str] = field(default_factory=list)
+    given: dict[str, Any] = field(default_factory=dict)
+    configurations: ClassVar[dict[str, type]] = {}  # whose fields are options too, by their title
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions(BaseOptions):
+    """Where PyTorch computes."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto is cuda if present
+
+    def find_device(self) -> Any:
+        """The torch.device that is asked for."""
+        import torch
+
+        present = torch.cuda.is_available()
+        if self.device == "cuda" and not present:
+            raise UserError(
+                "--device cuda: PyTorch finds no CUDA device here; leave the option out"
+            )
+        return torch.device("cuda" if present and self.device != "cpu" else "cpu")
+
+
+def option(name: str) -> str:
+    """The option of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def comments(config: type) -> dict[str, str]:
+    """What the comments above and beside each field of a dataclass say."""
+    found, above = {}, ""
+    for line in "\n".join(map(inspect.getsource, config.__mro__[-2::-1])).splitlines():
+        name, comment = re.fullmatch(r" *(?:(\w+): )?[^#]*(?:# (.*))?", line).groups("")
+        above = f"{above} {comment}".strip() if comment else above if name else ""
+        if name and above:
+            found[name] = above
+        if name:
+            above = ""
+    return found
+
+
+def argument(kind: Any) -> dict[str, Any]:
+    """How argparse reads a value of this type."""
+    if NoneType in get_args(kind):  # such as Folder | None
+        kind = get_args(kind)[0]
+    if kind is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind), "metavar": "|".join(get_args(kind))}
+    base, *about = get_args(kind) or [kind]
+    return {
+        "type": base,
+        "metavar": next((x for x in about if isinstance(x, str)), NAMES.get(base)),
+    }
+
+
+def add_options(
+    group: Any, config: type, defaults: bool = True, without: Collection[str] = ()
+) -> None:
+    """An option for each field that a comment explains, except those `without` one."""
+    kinds, texts = get_type_hints(config, include_extras=True), comments(config)
+    for each in fields(config):
+        if each.name not in texts or each.name in without:
+            continue
+        name, more, text = option(each.name), argument(kinds[each.name]), texts[each.name]
+        if defaults and each.default not in (None, False, MISSING):
+            text += f" (default: {each.default})"
+        if each.metadata.get("positional"):
+            name = each.name
+            more |= {} if each.default is MISSING else {"nargs": "?"}
+        elif each.default is MISSING and each.default_factory is MISSING:
+            more |= {"required": True}
+        group.add_argument(name, default=None, help=text, **more)
+
+
+def override(config: T, given: Mapping[str, Any]) -> T:
+    """The configuration with what is given of its fields; "auto" leaves one for later."""
+    known = {each.name for each in fields(config)}  # type: ignore[arg-type]
+    return replace(config, **{k: v for k, v in given.items() if k in known and v != "auto"})  # type: ignore[type-var]

@@ -7,8 +7,9 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from annotated.files import make, write
 from annotated.model.transformer import Transformer
 from annotated.training.checkpoints import count_parameters
 from annotated.translation.scores import Score
-from annotated.translation.search import SearchConfig
+from annotated.translation.hypotheses import SearchConfig
 
 
 def hardware() -> str:
@@ -55,6 +56,11 @@ def commit() -> str:
         return "unknown"
 
 
+def pair_of(corpus: Corpus) -> str:
+    """The languages of a corpus, such as en-de."""
+    return f"{corpus.source}-{corpus.target}"
+
+
 def corpus_hashes(corpus: Corpus) -> dict[str, Any]:
     """The corpus by name, with the number of pairs and the SHA-256 of the text of each split."""
     splits = {}
@@ -64,79 +70,93 @@ def corpus_hashes(corpus: Corpus) -> dict[str, Any]:
             digest.update(f"{source}\t{target}\n".encode())
             number += 1
         splits[name] = {"pairs": number, "sha256": digest.hexdigest()}
-    return {"name": corpus.name, "pair": f"{corpus.source}-{corpus.target}", "splits": splits}
+    return {"name": corpus.name, "pair": pair_of(corpus), "splits": splits}
 
 
 def held_out_sums(corpus: Corpus) -> dict[str, Any]:
-    """What tells a corpus from another: the fingerprints of all parts that are lists."""
+    """What tells a corpus from another: the pairs and the SHA-256 of all parts that are lists."""
     lists = {name: pairs for name, pairs in corpus.splits.items() if isinstance(pairs, list)}
     return corpus_hashes(replace(corpus, splits=lists))["splits"]
 
 
-def entry(scores: Mapping[str, Score]) -> dict[str, Any]:
-    """The scores of one test set, from `all_scores`, as a record keeps them."""
-    forms = {
-        name: {"value": x.value, "signature": x.signature} | ({"words": x.words} if x.words else {})
-        for name, x in scores.items()
-    }
-    bleu = forms.pop("bleu")
-    return {"bleu": bleu["value"], "signature": bleu["signature"], **forms}
+@dataclass(frozen=True)
+class Result:
+    """The translations of one test set, and their scores, from `all_scores`."""
+
+    name: str
+    pairs: Sequence[tuple[str, str]]
+    outputs: list[str]
+    scores: dict[str, Score]
+
+    def examples(self, count: int = 10) -> list[dict[str, str]]:
+        """The first few translations, as a record keeps them."""
+        triples = zip(self.pairs[:count], self.outputs, strict=False)
+        return [{"source": s, "reference": r, "output": o} for (s, r), o in triples]
+
+    def entry(self) -> dict[str, Any]:
+        """The scores as a record keeps them; BLEU is a number, with its signature beside it."""
+        forms = {
+            name: {
+                "value": x.value,
+                "signature": x.signature,
+                **({"words": x.words} if x.words else {}),
+            }
+            for name, x in self.scores.items()
+        }
+        bleu = forms.pop("bleu")
+        return {"bleu": bleu["value"], "signature": bleu["signature"], **forms}
 
 
-def made_by(about: Mapping[str, Any]) -> list[list[str]]:
-    """The words of all commands that made a model, those of the model that it began from first."""
-    before = made_by(about["init"]) if "init" in about else []
-    return [*before, *(about[name] for name in ("words", "averaging") if name in about)]
+def history(about: Mapping[str, Any], *names: str) -> list[Any]:
+    """What a model's checkpoint keeps under these names, after that of the one it began from."""
+    before = history(about["init"], *names) if "init" in about else []
+    return [*before, *(about[name] for name in names if name in about)]
 
 
-def all_of(about: Mapping[str, Any], name: str) -> list[str]:
-    """What is listed under a name for a model, after that of the model that it began from."""
-    before = all_of(about["init"], name) if "init" in about else []
-    return list(dict.fromkeys([*before, *about.get(name, [])]))
-
-
-def config_of(
+def record(
+    path: Path,
+    words: Sequence[str],
+    at_commit: str,
+    corpus: Corpus,
     model: Transformer,
-    training: Mapping[str, Any],
+    about: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    results: Sequence[Result],
     search: SearchConfig,
     engine: str = "annotated",
     int8: bool = False,
-) -> dict[str, Any]:
-    """What a model is, how it was trained, and how it translates, as a record keeps it."""
-    return {
-        "model": asdict(model.config) | {"parameters": count_parameters(model)},
-        "training": training,
-        "decoding": asdict(search) | {"engine": engine, "int8": int8},
-    }
-
-
-def write_record(
-    path: Path,
-    words: Sequence[str],
-    corpus: Corpus,
-    config: Mapping[str, Any],
-    seconds: float,
-    curve: Sequence[Mapping[str, float]],
-    scores: Mapping[str, Any],
-    **more: Any,
 ) -> None:
-    """Write a run's record; `words` are the command's arguments, without the program's name.
+    """Write results/NAME.json: what was run, on what, on which data, and what came out.
 
-    `more` adds to what is known of the run, or says it better: the commit at its start, say.
+    words: of the command, without the program's name; about: what the model's checkpoint keeps;
+    facts: how it was trained, how far, how long and with which log, as its run.json says.
     """
-    record = {
+    commands = [x for x in history(about, "words", "averaging") if x != words] + [words]
+    several = {
+        "commands": [shlex.join(["annotated", *each]) for each in commands],
+        "commits": [*dict.fromkeys([*chain(*history(about, "commits")), at_commit])],
+        "trained_on": [*dict.fromkeys(chain(*history(about, "hardware")))],
+        "averaged": about.get("averaged"),
+        "examples": results[0].examples() if results else [],
+    }
+    kept = {
         "name": path.stem,
         "command": shlex.join(["annotated", *words]),
-        "commit": commit(),
+        "commit": at_commit,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "hardware": hardware(),
         "software": software(),
         "data": corpus_hashes(corpus),
-        "config": config,
-        "seconds": seconds,
-        "curve": curve,
-        "scores": scores,
+        "config": {
+            "model": asdict(model.config) | {"parameters": count_parameters(model)},
+            "training": facts["training"],
+            "decoding": asdict(search) | {"engine": engine, "int8": int8},
+        },
+        "step": facts["step"],
+        "seconds": facts["seconds"],
+        "curve": facts["log"],
+        "scores": {result.name: result.entry() for result in results},
     }
-    record |= more
+    kept |= {name: value for name, value in several.items() if value}
     make(path.parent)
-    write(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write(path, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")

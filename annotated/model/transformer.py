@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +19,21 @@ from annotated.ranges import Count, Positive, Rate, Whole, check_ranges
 class TransformerConfig:
     """The sizes of a model; the defaults are the paper's base model (Table 3)."""
 
-    vocab_size: Count = 37000  # V, one vocabulary for source and target
+    vocab_size: Count = 37000  # V, tokens in one vocabulary for source and target
     layers: Count = 6  # N, in each stack
     d_model: Count = 512  # D, the width of every vector between two layers
     d_ff: Count = 2048  # F, the width inside the feed-forward network
-    heads: Count = 8  # H
+    heads: Count = 8  # H, attentions side by side in a layer
     d_k: Count | None = None  # K, of queries and keys: d_model / heads where not given
-    d_v: Count | None = None  # of values: likewise
+    d_v: Count | None = None  # of values: d_model / heads where not given
     dropout: Rate = 0.1  # on sub-layers' outputs and the embedded input (Section 5.4)
     attention_dropout: Rate = 0.0  # on the attention weights: not in the paper
     hidden_dropout: Rate = 0.0  # inside the feed-forward network: not in the paper
     attention_bias: bool = False  # of Q, K, V and output: the equations have none
     attention_gain: Positive = 1.0  # on the start of Q, K and V; PyTorch's own is 0.71
     norm_first: bool = False  # pre-norm, with one more norm after each stack
-    positions: str = "sinusoidal"  # or "learned" (Table 3, row E)
-    max_length: Count = 512  # of learned positions
+    positions: Literal["sinusoidal", "learned"] = "sinusoidal"  # (Table 3, row E)
+    max_length: Count = 512  # positions that learned ones reach to
     pad: Whole = 0  # the id that fills a batch up
 
     def __post_init__(self) -> None:
@@ -149,12 +150,10 @@ class Decoder(nn.Module):
 
 
 def position_encoding(config: TransformerConfig) -> nn.Module:
-    """The sinusoids, or the table of Table 3, row E; ValueError for anything else."""
+    """The sinusoids, or the table of Table 3, row E."""
     if config.positions == "learned":
         return LearnedPositions(config.d_model, config.max_length)
-    if config.positions == "sinusoidal":
-        return SinusoidalPositions(config.d_model)
-    raise ValueError(f"positions are 'sinusoidal' or 'learned', not {config.positions!r}")
+    return SinusoidalPositions(config.d_model)
 
 
 def start_linear(module: nn.Module) -> None:

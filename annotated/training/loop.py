@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from annotated.data.batching import Batch
 from annotated.data.steps import Share
 from annotated.fast import workers
 from annotated.fast.dropout import quicken
-from annotated.fast.matmul_precision import SETTINGS
 from annotated.fast.packing import Objective
 from annotated.model.transformer import Transformer
 from annotated.ranges import Count, Length, Positive, Rate, Seed, Weight, check_ranges
@@ -33,26 +32,24 @@ class TrainingConfig:
     batch_tokens: Length = 25_000  # that a step reads on each side, at most; padding not counted
     max_tokens: Length = 256  # pairs with a longer side are left out: the paper does not say
     micro_batches: Count = 1  # parts in which a worker takes its share of a step
-    steps: Count = 100_000
+    steps: Count = 100_000  # each reads a batch and updates the weights
     minutes: Positive | None = None  # stop after this time, validation included, or after the steps
-    warmup: Count = 4000  # steps
+    warmup: Count = 4000  # steps in which the learning rate grows (equation 3)
     scale: Positive = 1.0  # times the learning rate of equation 3
-    smoothing: Rate = 0.1
+    smoothing: Rate = 0.1  # of the labels (Section 5.4)
     r_drop: Weight = 0.0  # times the disagreement of two dropouts of a batch: not in the paper
-    precision: str = "fp32"  # of the products: fp32, bf16 or fp16
-    matmul_precision: str | None = None  # how those in fp32 are computed (Speed); as PyTorch is set
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of matrix products
+    # how fp32 is multiplied (Speed): as PyTorch is set, or by annotated train the fastest
+    matmul_precision: Literal["highest", "high", "medium"] | None = None
     compile: bool = False  # hand the model to torch.compile
     seed: Seed = 1  # of the start, the batches and the dropout
     log_every: Count = 100  # steps between two rows of the log
     validate_every: Count = 1000  # steps between two looks at the validation set
     average: Count = 5  # checkpoints, the newest, whose mean is the model (Section 6.1)
-    keep: Count | None = None  # checkpoints that stay, the newest: `average` where not given
+    keep: Count | None = None  # checkpoints that stay, the newest: as many as are averaged
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        for name, names in ("precision", [*PRECISIONS]), ("matmul_precision", [*SETTINGS, None]):
-            if (value := getattr(self, name)) not in names:
-                raise ValueError(f"{name} is one of {', '.join(map(str, names))}, not {value!r}")
 
     def longest(self) -> int:
         """The most tokens that a sentence may have, EOS included."""

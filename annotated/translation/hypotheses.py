@@ -17,8 +17,8 @@ def length_penalty(length: int, alpha: float) -> float:
 class SearchConfig:
     """How to search for a translation; the defaults are the paper's (Section 6.1)."""
 
-    beam: Count = 4  # hypotheses at a time, k
-    alpha: Power = 0.6  # of the length penalty
+    beam: Count = 4  # k, hypotheses at a time; 1 is greedy
+    alpha: Power = 0.6  # how much the score forgives length; 0 is not at all
     extra: Whole = 50  # tokens that a translation may have beyond its source's
 
     def __post_init__(self) -> None:

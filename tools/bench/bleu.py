@@ -11,7 +11,7 @@ from sacrebleu import BLEU
 from sacrebleu.significance import PairedTest
 
 from annotated.cli.record import commit, corpus_hashes
-from annotated.cli.translate import PRETRAINED, translator_by
+from annotated.cli.translator import PRETRAINED, by_ctranslate2
 from annotated.data.corpora import load
 from annotated.fast.engine import Engine
 from annotated.fast.export import export
@@ -43,7 +43,7 @@ def decoders(config: SearchConfig, folder: Path) -> dict[str, Translate]:
         "annotated float32": lambda lines: translate(model, tokenizer, lines, config),
         "annotated int8": lambda lines: translate(light, tokenizer, lines, config),
     } | {
-        f"CTranslate2 {kind}": translator_by(engine, config, Seen()).translate
+        f"CTranslate2 {kind}": by_ctranslate2(engine, config, Seen()).translate
         for kind, engine in engines.items()
     }
 

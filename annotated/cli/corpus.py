@@ -1,0 +1,101 @@
+"""Which corpus the options name, and which of its sets are scored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from annotated.cli.options import BaseOptions, File, UserError
+from annotated.cli.record import held_out_sums, pair_of
+from annotated.data.corpora import Corpus, language, load, load_files, read_pairs
+
+SIDES = ["source", "target", "valid_source", "valid_target"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOptions(BaseOptions):
+    """A corpus by its name, or text files."""
+
+    data: Literal["toy", "multi30k", "tatoeba", "wmt14"] | None = None  # the corpus (default: toy)
+    pair: str | None = None  # source and target language: en-de (default) or en-fr
+    # instead of a corpus, a text file: the source side, a sentence a line
+    source: File | None = None
+    target: File | None = None  # the target side, as many lines
+
+    def files(self) -> list[Path]:
+        """The text files: none, two, or four with validation files."""
+        names = [name for name in SIDES if name in self.given]
+        if names not in ([], SIDES[:2], SIDES):
+            raise UserError(
+                "--source and --target go together, and so do --valid-source and --valid-target"
+            )
+        if names and (self.data or self.pair):
+            raise UserError("--source and --target take the place of --data and --pair")
+        return [self.given[name] for name in names]
+
+    def corpus(self) -> Corpus:
+        """The corpus that the options name."""
+        return open_corpus(self.files(), self.data, self.pair)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingCorpusOptions(CorpusOptions):
+    """A corpus to train on."""
+
+    # the source side of a validation set (default: part of the other files)
+    valid_source: File | None = None
+    valid_target: File | None = None  # the target side of a validation set
+    lowercase: bool = False  # make all text lower-case
+
+
+def open_corpus(files: Sequence[Path | str], name: str | None, pair: str | None) -> Corpus:
+    """Source and target, and the two of a validation set where they are there; or a corpus."""
+    if not files:
+        return load(name or "toy", pair or "en-de")
+    source, target, *valid = map(Path, files)
+    return load_files(source, target, (valid[0], valid[1]) if valid else None)
+
+
+def corpus_of(about: dict[str, Any]) -> Corpus:
+    """The corpus that a model was trained on, as its checkpoint says."""
+    return open_corpus(about.get("files", []), about.get("data"), about.get("pair"))
+
+
+def test_sets(corpus: Corpus) -> list[str]:
+    """The names of a corpus's test sets."""
+    return [name for name in corpus.splits if name.startswith("test")]
+
+
+def sets_asked(
+    options: CorpusOptions, split: str | None, about: dict[str, Any]
+) -> tuple[Corpus, list[str]]:
+    """The corpus to score a model on, and the names of those of its sets that are asked for.
+
+    Two files are a corpus of one set. Where the options name neither, it is the corpus that the
+    model was trained on.
+    """
+    if files := options.files():
+        if split:
+            raise UserError("--split goes with a corpus: of two files, all lines are scored")
+        pairs = {"test": read_pairs(files[0], files[1])}
+        return Corpus("files", language(files[0]), language(files[1]), pairs), ["test"]
+    trained = about.get("data", "toy"), about.get("pair", "en-de")
+    asked = options.data or options.pair
+    corpus = (
+        load(options.data or trained[0], options.pair or trained[1]) if asked else corpus_of(about)
+    )
+    names = test_sets(corpus) or ["validation"]
+    if split != "all":
+        names = [split or names[0]]
+    sums = held_out_sums(corpus)
+    if not sums.keys() >= {*names}:
+        raise UserError(f"{corpus.name} has no set {names[0]!r}: it has {', '.join(sums)}, or all")
+    known = about.get("sums", {}) if trained == (corpus.name, pair_of(corpus)) else {}
+    for name in names:
+        if sums[name] != known.get(name, sums[name]):
+            raise UserError(
+                f"the {name} set of {corpus.name} has changed since the model was trained, which "
+                "may have seen some of it: bring the old text back, or score two other files with "
+                "--source and --target"
+            )
+    return corpus, names
