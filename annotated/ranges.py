@@ -46,9 +46,9 @@ def check_ranges(config: Any) -> None:
     for name, hint in typing.get_type_hints(type(config), include_extras=True).items():
         value = getattr(config, name)
         for kind in (hint, *typing.get_args(hint)):  # such as Count | None
-            names = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
-            if names and value is not None and value not in names:
+            names = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else [value]
+            if value is not None and value not in names:
                 raise RangeError(name, f"is one of {', '.join(names)}, not {value!r}")
             for allowed in getattr(kind, "__metadata__", ()):
-                if value is not None and not allowed.holds(value):
+                if isinstance(allowed, Range) and value is not None and not allowed.holds(value):
                     raise RangeError(name, f"is {allowed.words}, not {value}")

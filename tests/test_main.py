@@ -25,7 +25,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from annotated.cli import average, corpus, options, train, translate, translator
+from annotated.cli import average, corpus, train, translate, translator
 from annotated.cli.main import command_named, main, parse, parser
 from annotated.data.corpora import Corpus
 from annotated.data.tokenizer import Tokenizer
@@ -278,8 +278,8 @@ def test_what_was_measured_is_in_the_checkpoint_and_in_the_record_s_command(
     words = ["train", *MEASURED.split(), "--precision", "auto", "--out", "a", "--record", "r.json"]
     assert main(words) == 0
     err = capsys.readouterr().err
-    assert "float32 products: high, by a measurement" in err
-    assert "precision: bf16, by a measurement" in err
+    assert "--matmul-precision high, by a measurement" in err
+    assert "--precision bf16, by a measurement" in err
     record = json.loads((tmp_path / "r.json").read_text())
     facts = json.loads((steps_in(tmp_path / "a")[-1] / "run.json").read_text())
     for training in (record["config"]["training"], facts["training"]):
@@ -309,7 +309,7 @@ def test_sixteen_bits_where_they_are_slow_are_said(capsys, monkeypatch, precisio
 def test_where_sixteen_bits_are_slow_auto_is_single_precision(capsys, monkeypatch):
     Fast(monkeypatch, bf16=False)
     assert main(["train", *TINY.split(), "--precision", "auto"]) == 0
-    assert "precision: fp32, by a measurement" in capsys.readouterr().err
+    assert "--precision fp32, by a measurement" in capsys.readouterr().err
     assert resume(RUN)[0].config.precision == "fp32"
 
 

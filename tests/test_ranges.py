@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
@@ -62,6 +63,8 @@ class Config:
     rate: Rate = 0.5
     other: Count | None = None
     name: str = "any"
+    kind: Literal["round", "square"] = "round"
+    color: Literal["red"] | None = None
     free: int = -7
 
     def __post_init__(self) -> None:
@@ -74,6 +77,8 @@ class Config:
         ({"size": 0}, "size is a whole number from 1 to 10^9, not 0"),
         ({"other": -2}, "other is a whole number from 1 to 10^9, not -2"),
         ({"rate": math.nan}, "rate is from 0 up to 1, not nan"),
+        ({"kind": "oval"}, "kind is one of round, square, not 'oval'"),
+        ({"color": "blue"}, "color is one of red, not 'blue'"),
     ],
 )
 def test_what_is_out_of_range_is_named(wrong, said):
@@ -83,5 +88,5 @@ def test_what_is_out_of_range_is_named(wrong, said):
 
 
 def test_what_has_no_range_and_what_is_not_given_is_let_through():
-    assert Config() == Config(3, 0.5, None, "any", -7)
+    assert Config() == Config(3, 0.5, None, "any", "round", None, -7)
     assert Config(other=1).other == 1

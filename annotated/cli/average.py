@@ -1,7 +1,7 @@
 """annotated average FOLDER --out FOLDER [--last N] [--half]
 
-Write the mean of a run's last checkpoints as a model of its own (Section 6.1). Train with --keep to
-have enough of them.
+Write the mean of a run's last checkpoints as a model of its own. Train with --keep to have enough
+of them (Section 6.1).
 """
 
 import json

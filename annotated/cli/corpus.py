@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from annotated.cli.options import BaseOptions, File, UserError
-from annotated.cli.record import held_out_sums, pair_of
+from annotated.cli.record import held_out_sums
 from annotated.data.corpora import Corpus, language, load, load_files, read_pairs
 
 SIDES = ["source", "target", "valid_source", "valid_target"]
@@ -80,17 +80,15 @@ def sets_asked(
         pairs = {"test": read_pairs(files[0], files[1])}
         return Corpus("files", language(files[0]), language(files[1]), pairs), ["test"]
     trained = about.get("data", "toy"), about.get("pair", "en-de")
-    asked = options.data or options.pair
-    corpus = (
-        load(options.data or trained[0], options.pair or trained[1]) if asked else corpus_of(about)
-    )
+    asked = options.data or trained[0], options.pair or trained[1]
+    corpus = corpus_of(about) if asked == trained else load(*asked)
     names = test_sets(corpus) or ["validation"]
     if split != "all":
         names = [split or names[0]]
     sums = held_out_sums(corpus)
     if not sums.keys() >= {*names}:
         raise UserError(f"{corpus.name} has no set {names[0]!r}: it has {', '.join(sums)}, or all")
-    known = about.get("sums", {}) if trained == (corpus.name, pair_of(corpus)) else {}
+    known = about.get("sums", {}) if asked == trained else {}
     for name in names:
         if sums[name] != known.get(name, sums[name]):
             raise UserError(

@@ -1,6 +1,6 @@
 """annotated evaluate [--model FOLDER] [--split NAME] [options]
 
-Translate a test set and print its scores, each with a signature that says how it was counted: BLEU
+Translate a test set and print its scores. Each has a signature that says how it was counted: BLEU
 and chrF by sacreBLEU, and for multi30k and wmt14 BLEU as papers on them give it.
 """
 

@@ -1,7 +1,7 @@
 """annotated export --to ctranslate2 FOLDER [--model FOLDER] [--int8]
 
-Write a model into a new folder for another engine: in the format of CTranslate2, which is made for
-translating fast (Section 6.1). annotated translate reads it with --engine ctranslate2.
+Write a model into a new folder for another engine. CTranslate2 is made for translating fast (6.1):
+annotated translate reads it with --engine ctranslate2.
 """
 
 from dataclasses import dataclass, field

@@ -44,7 +44,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     for name in [only] if only else COMMANDS:
         command = command_named(name)
         usage, description = command.__doc__.split("\n\n", 1)
-        summary = description[0].lower() + description[1:].split(".")[0]
+        summary = description[0].lower() + description[1:].split(". ")[0]
         one = commands.add_parser(name, usage=usage, description=description, help=summary)
         add_options(one, command.Options)
         taken = {"pad"} | command.Options.__dataclass_fields__.keys()  # PAD is the tokenizer's
@@ -78,7 +78,8 @@ def reason(error: Exception, command: str) -> str | None:
     if isinstance(error, OSError):
         return (f"{error.filename}: " if error.filename else "") + (error.strerror or str(error))
     if isinstance(error, FloatingPointError):
-        return f"{error}: the checkpoints before it are good; try a smaller --scale or a longer --warmup"
+        better = "try a smaller --scale or a longer --warmup"
+        return f"{error}: the checkpoints before it are good; {better}"
     if type(error).__name__ == "OutOfMemoryError":  # torch.cuda's
         return f"the GPU's memory is full: {smaller}"
     if "DefaultCPUAllocator" in str(error):

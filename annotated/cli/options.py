@@ -82,14 +82,13 @@ def option(name: str) -> str:
 
 def comments(config: type) -> dict[str, str]:
     """What the comments above and beside each field of a dataclass say."""
-    found, above = {}, ""
+    found: dict[str, str] = {}
+    above = ""
     for line in "\n".join(map(inspect.getsource, config.__mro__[-2::-1])).splitlines():
-        name, comment = re.fullmatch(r" *(?:(\w+): )?[^#]*(?:# (.*))?", line).groups("")
-        above = f"{above} {comment}".strip() if comment else above if name else ""
-        if name and above:
-            found[name] = above
-        if name:
-            above = ""
+        [(name, comment)] = re.findall(r"^ *(?:(\w+): )?[^#]*(?:# (.*))?", line)
+        text = f"{above} {comment}".strip()
+        found |= {name: text} if name and text else {}
+        above = text if comment and not name else ""
     return found
 
 

@@ -19,8 +19,8 @@ from annotated.data.corpora import Corpus
 from annotated.files import make, write
 from annotated.model.transformer import Transformer
 from annotated.training.checkpoints import count_parameters
-from annotated.translation.scores import Score
 from annotated.translation.hypotheses import SearchConfig
+from annotated.translation.scores import Score
 
 
 def hardware() -> str:

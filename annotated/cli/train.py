@@ -10,7 +10,7 @@ model: torchrun --nproc-per-node 2 -m annotated train ...
 import shlex
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, count
 from pathlib import Path
@@ -48,14 +48,8 @@ from annotated.fast import workers
 from annotated.fast.matmul_precision import choose_matmul_precision, is_fast
 from annotated.files import LOCK, Busy, alone
 from annotated.model.transformer import Transformer, TransformerConfig
-from annotated.training.checkpoints import (
-    RUN_FILES,
-    complete,
-    count_parameters,
-    load_checkpoint,
-    resume,
-    save_run,
-)
+from annotated.training.checkpoints import count_parameters, load_checkpoint, resume, save_run
+from annotated.training.folders import RUN_FILES, complete
 from annotated.training.loop import (
     PRECISIONS,
     Interrupt,
@@ -141,7 +135,8 @@ def begin(options: Options, device: torch.device, held: ExitStack) -> Trial:
     check_sizes(sizes, config)
     corpus = workers.first(options.corpus)
     folder = workers.first(lambda: new_folder(options, corpus, held))
-    settled = workers.first(lambda: settle(config, options, device, sizes.d_model))
+    found = workers.first(lambda: measured(config, options, device, sizes.d_model))
+    config = replace(config, **found)
     about: dict[str, Any] = {
         "data": corpus.name,
         "pair": pair_of(corpus),
@@ -149,9 +144,12 @@ def begin(options: Options, device: torch.device, held: ExitStack) -> Trial:
         "sums": held_out_sums(corpus),
         "vocab_size": vocab_size,  # as asked for: there may be fewer tokens
         "lowercase": lowercase,
-        "words": [*options.words, *measured(settled, options)],
+        "words": [
+            *options.words,
+            *chain(*((option(x), found[x]) for x in found)),
+        ],  # to run it again
     }
-    torch.manual_seed(settled.seed)
+    torch.manual_seed(config.seed)
     if initial:
         model, tokenizer, before = initial
         about |= {name: before[name] for name in ("vocab_size", "lowercase") if name in before}
@@ -159,7 +157,7 @@ def begin(options: Options, device: torch.device, held: ExitStack) -> Trial:
     else:
         tokenizer = workers.first(lambda: vocabulary(corpus, vocab_size, lowercase))
         model = Transformer(replace(sizes, vocab_size=len(tokenizer)))
-    return Trial(Run(model.to(device), settled), corpus, tokenizer, folder, about)
+    return Trial(Run(model.to(device), config), corpus, tokenizer, folder, about)
 
 
 def begun_with(options: Options) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
@@ -167,7 +165,7 @@ def begun_with(options: Options) -> tuple[Transformer, Tokenizer, dict[str, Any]
     fixed = {each.name for each in fields(TransformerConfig)} | {"preset", "lowercase"}
     for name in sorted(fixed & options.given.keys() - {*DROPOUTS}):
         raise UserError(f"{option(name)} cannot go with --init: {options.init} has it already")
-    given, tokenizer, about = load_checkpoint(options.init)
+    given, tokenizer, about = load_checkpoint(options.given["init"])
     model = Transformer(override(given.config, options.given))
     model.load_state_dict(given.state_dict())  # in float32 whatever they were kept in
     return model, tokenizer, about
@@ -185,55 +183,36 @@ def check_sizes(model: TransformerConfig, training: TrainingConfig) -> None:
         Transformer(replace(model, layers=1))  # its parts know what they cannot be
 
 
-def settle(
+def measured(
     config: TrainingConfig, options: Options, device: torch.device, width: int
-) -> TrainingConfig:
-    """The configuration with what is left to a measurement; `width` is of the model's vectors."""
+) -> dict[str, Any]:
+    """The fields that are left to a measurement; `width` is of the model's vectors."""
+    found: dict[str, Any] = {}
     if device.type == "cpu" and config.matmul_precision is None:
-        config = replace(config, matmul_precision=choose_matmul_precision())
-        say(f"float32 products: {config.matmul_precision}, by a measurement")
+        found["matmul_precision"] = choose_matmul_precision()
     if options.precision == "auto":
-        choice = "bf16" if is_fast(torch.bfloat16, device, width) else "fp32"
-        config = replace(config, precision=choice)
-        say(f"precision: {config.precision}, by a measurement")
+        found["precision"] = "bf16" if is_fast(torch.bfloat16, device, width) else "fp32"
     elif config.precision != "fp32" and not is_fast(PRECISIONS[config.precision], device, width):
         say(
             f"{config.precision} is not faster than fp32 here and may take many times as long: "
             "--precision auto takes what is fast"
         )
-    return config
-
-
-def measured(config: TrainingConfig, options: Options) -> list[str]:
-    """The options that repeat what was measured, for the record's command."""
-    words = []
-    if config.matmul_precision != options.given.get("matmul_precision"):
-        words += ["--matmul-precision", str(config.matmul_precision)]
-    if options.precision == "auto":
-        words += ["--precision", config.precision]  # the last one counts
-    return words
+    for name, value in found.items():
+        say(f"{option(name)} {value}, by a measurement")
+    return found
 
 
 def new_folder(options: Options, corpus: Corpus, held: ExitStack) -> Path:
     """Where a run goes, held: never over an earlier one, nor over one that begins now."""
-    if options.out:
-        if not take(options.out, held):
-            raise UserError(f"--out {options.out} exists already: name a new one, or --resume it")
-        return options.out
     name = f"{corpus.name}-{pair_of(corpus)}"
-    folders = (RUNS / x for x in chain([name], (f"{name}-{i}" for i in count(2))))
-    return next(folder for folder in folders if take(folder, held))
-
-
-def take(folder: Path, held: ExitStack) -> bool:
-    """Hold a free folder; whether it was one. A process that ends, or is killed, holds nothing."""
-    if not is_free(folder):
-        return False
-    try:
-        held.enter_context(alone(folder))
-    except Busy:
-        return False
-    return is_free(folder)  # still: nobody else can write there
+    names = chain([name], (f"{name}-{i}" for i in count(2)))
+    for folder in [options.out] if options.out else map(RUNS.joinpath, names):
+        with suppress(Busy):
+            if is_free(folder):
+                held.enter_context(alone(folder))  # until the run ends, or is killed
+                if is_free(folder):  # still: nobody else can write there
+                    return folder
+    raise UserError(f"--out {options.out} exists already: name a new one, or --resume it")
 
 
 def is_free(folder: Path) -> bool:
@@ -248,10 +227,8 @@ def take_up(options: Options, device: torch.device, held: ExitStack) -> Trial:
     """The run that --resume names, held, to go on for as long as it was told or options say."""
     folder = Path(options.given["resume"])
     for name in options.given.keys() - {*CHANGEABLE, "resume", "record", "device"}:
-        raise UserError(
-            f"{option(name)} cannot go with --resume: only --steps, --minutes, --record and "
-            "--device can"
-        )
+        free = "--steps, --minutes, --record and --device"
+        raise UserError(f"{option(name)} cannot go with --resume: only {free} can")
     override(TrainingConfig(), options.given)  # numbers out of range are said first
     if (folder / "run.json").exists():
         raise UserError(
@@ -301,15 +278,9 @@ def shares_of(trial: Trial) -> Iterator[Any]:
     pairs = training_pairs(corpus, trial.tokenizer, folder, config.longest(), trial.folder)
     before = about.get("init", {}).get("longest_source", 0)
     about.setdefault("longest_source", max(before, 1 + int(lengths_of(pairs)[:, 0].max())))
-    return stream(
-        pairs,
-        config.batch_tokens,
-        config.seed,
-        start=trial.run.step,
-        rank=workers.rank(),
-        ranks=workers.world_size(),
-        micro_batches=config.micro_batches,
-    )
+    start, rank, ranks = trial.run.step, workers.rank(), workers.world_size()
+    parts = config.micro_batches
+    return stream(pairs, config.batch_tokens, config.seed, start, rank, ranks, parts)
 
 
 def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
