@@ -585,7 +585,7 @@ def test_a_record_is_whole_and_its_command_parses(tmp_path):
     assert main(words) == 0
     record = json.loads((tmp_path / "results/tiny.json").read_text())
     wanted = "name command commit date hardware software data config seconds curve scores examples"
-    assert set(record) == {*wanted.split(), "trained_on"}
+    assert set(record) == {*wanted.split(), "trained_on", "commands", "commits", "step"}
     assert record["trained_on"] == [record["hardware"]]
     assert shlex.split(record["command"])[1:] == words
     assert set(record["scores"]) == {"test", "test_longer"}

@@ -10,7 +10,6 @@ from annotated.cli import record
 from annotated.data.corpora import Corpus
 from annotated.model.transformer import Transformer, TransformerConfig
 from annotated.translation.scores import Score
-from annotated.translation.search import SearchConfig
 
 CORPUS = Corpus("toy", "en", "de", {"train": [("a", "b"), ("c", "d")], "test": [("e", "é")]})
 
@@ -49,20 +48,15 @@ def test_outside_a_checkout_the_commit_is_unknown(monkeypatch):
     assert record.commit() == "unknown"
 
 
-def test_a_record_is_written_whole(tmp_path):
-    path = tmp_path / "results" / "a-run.json"
-    words = ["train", "--out", "a b"]
-    record.write_record(path, words, CORPUS, {"x": 1}, 2.5, [{"step": 1}], {"test": 3}, more="ü")
-    read = json.loads(path.read_text(encoding="utf-8"))
-    assert read["name"] == "a-run" and read["command"] == "annotated train --out 'a b'"
-    assert read["seconds"] == 2.5 and read["more"] == "ü"
-
-
-def test_scores_are_kept_with_their_signatures():
+def result(name="test"):
     names = ("bleu", "moses_bleu", "chrf")
     scores = {name: Score(i + 0.5, f"signed {i}", name) for i, name in enumerate(names)}
     scores["moses_bleu"] = replace(scores["moses_bleu"], words=(9, 10))
-    assert record.entry(scores) == {
+    return record.Result(name, CORPUS.splits["test"], ["ü"], scores)
+
+
+def test_scores_are_kept_with_their_signatures():
+    assert result().entry() == {
         "bleu": 0.5,
         "signature": "signed 0",
         "moses_bleu": {"value": 1.5, "signature": "signed 1", "words": (9, 10)},
@@ -70,11 +64,22 @@ def test_scores_are_kept_with_their_signatures():
     }
 
 
-def test_a_configuration_is_kept_with_the_number_of_weights():
+def test_a_record_is_whole_and_of_all_that_made_the_model(tmp_path):
+    path = tmp_path / "results" / "a-run.json"
+    words = ["evaluate", "--model", "a b"]
     model = Transformer(TransformerConfig(300, layers=1, d_model=8, d_ff=8, heads=2))
-    decoded = {"engine": "ctranslate2", "int8": True}
-    kept = record.config_of(model, {"steps": 3}, SearchConfig(beam=2), "ctranslate2", True)
+    first = {"words": ["train"], "commits": ["a1"], "hardware": ["x"]}
+    about = {"words": ["train", "--init", "y"], "commits": ["b2"], "hardware": ["x"], "init": first}
+    facts = {"training": {"steps": 3}, "step": 3, "seconds": 2.5, "log": [{"step": 1}]}
+    record.record(path, words, "b2", CORPUS, model, about, facts, [result()], {"beam": 2})
+    read = json.loads(path.read_text(encoding="utf-8"))
+    assert read["name"] == "a-run" and read["command"] == "annotated evaluate --model 'a b'"
+    lines = ["annotated train", "annotated train --init y", "annotated evaluate --model 'a b'"]
+    assert read["commands"] == lines and read["commits"] == ["a1", "b2"]
+    assert read["commit"] == "b2" and read["trained_on"] == ["x"] and "averaged" not in read
+    assert (read["seconds"], read["step"], read["curve"]) == (2.5, 3, [{"step": 1}])
+    assert read["examples"] == [{"source": "e", "reference": "é", "output": "ü"}]
+    kept = read["config"]
     assert kept["model"]["parameters"] == sum(torch.numel(x) for x in model.parameters())
     assert kept["model"]["d_model"] == 8 and kept["training"] == {"steps": 3}
-    assert kept["decoding"] == {"beam": 2, "alpha": 0.6, "extra": 50} | decoded
-    json.dumps(kept)
+    assert kept["decoding"] == {"beam": 2} and read["scores"]["test"]["bleu"] == 0.5

@@ -9,6 +9,7 @@ from annotated.cli.options import BaseOptions, File, UserError
 from annotated.cli.record import held_out_sums
 from annotated.data.corpora import Corpus, language, load, load_files, read_pairs
 
+Name = Literal["toy", "multi30k", "tatoeba", "wmt14"]
 SIDES = ["source", "target", "valid_source", "valid_target"]
 
 
@@ -16,7 +17,7 @@ SIDES = ["source", "target", "valid_source", "valid_target"]
 class CorpusOptions(BaseOptions):
     """A corpus by its name, or text files."""
 
-    data: Literal["toy", "multi30k", "tatoeba", "wmt14"] | None = None  # the corpus (default: toy)
+    data: Name | None = None  # the corpus (default: toy)
     pair: str | None = None  # source and target language: en-de (default) or en-fr
     # instead of a corpus, a text file: the source side, a sentence a line
     source: File | None = None
@@ -26,9 +27,8 @@ class CorpusOptions(BaseOptions):
         """The text files: none, two, or four with validation files."""
         names = [name for name in SIDES if name in self.given]
         if names not in ([], SIDES[:2], SIDES):
-            raise UserError(
-                "--source and --target go together, and so do --valid-source and --valid-target"
-            )
+            both = "--source and --target go together"
+            raise UserError(f"{both}, and so do --valid-source and --valid-target")
         if names and (self.data or self.pair):
             raise UserError("--source and --target take the place of --data and --pair")
         return [self.given[name] for name in names]

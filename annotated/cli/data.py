@@ -9,24 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import pooch
 
-from annotated.cli.corpus import TrainingCorpusOptions
+from annotated.cli.corpus import Name, TrainingCorpusOptions
 from annotated.cli.options import POSITIONAL, UserError, say
 from annotated.cli.recipes import configure
 from annotated.cli.record import pair_of
+from annotated.data import memory_mapped
 from annotated.data.batching import Encoded, encode_pairs, longer_side
 from annotated.data.corpora import Corpus
-from annotated.data.memory_mapped import (
-    Prepared,
-    State,
-    prepare,
-    read_state,
-    sample,
-    tokenizer_hash,
-)
+from annotated.data.memory_mapped import State, read_state
 from annotated.data.tokenizer import Tokenizer, spaced
 from annotated.fast import workers
 from annotated.files import make, put
@@ -39,10 +32,7 @@ SAMPLE = 500_000  # pairs of a large corpus that the vocabulary is learnt from
 class Options(TrainingCorpusOptions):
     """What annotated data is told."""
 
-    # the corpus (default: toy)
-    data: Literal["toy", "multi30k", "tatoeba", "wmt14"] | None = field(
-        default=None, metadata=POSITIONAL
-    )
+    data: Name | None = field(default=None, metadata=POSITIONAL)  # the corpus (default: toy)
     vocab_size: Count | None = None  # for wmt14: tokens in the shared vocabulary (Section 5.1)
     max_tokens: Length | None = None  # for wmt14: pairs with a longer side are left out
 
@@ -88,7 +78,7 @@ def vocabulary(corpus: Corpus, vocab_size: int, lowercase: bool) -> Tokenizer:
     pairs: Iterable[tuple[str, str]] = corpus.splits["train"]
     if is_large(corpus):
         say(f"choosing {SAMPLE:,} pairs at most to learn the vocabulary from")
-        pairs = sample(pairs, SAMPLE)
+        pairs = memory_mapped.sample(pairs, SAMPLE)
     say(f"learning a vocabulary of {vocab_size:,} tokens")
     lines = (spaced(line) for pair in pairs for line in pair)
     tokenizer = Tokenizer.train(lines, vocab_size, lowercase=lowercase)
@@ -116,9 +106,11 @@ def training_pairs(
 
     def encode() -> State | None:
         state = read_state(place) if is_shared(corpus) else None
-        if not (state and state.finished and state.tokenizer == tokenizer_hash(tokenizer)):
+        if not (
+            state and state.finished and state.tokenizer == memory_mapped.tokenizer_hash(tokenizer)
+        ):
             say(f"encoding {corpus.name} into {place}; stopped, it goes on next time")
-            prepare(pairs, tokenizer, place, longest)
+            memory_mapped.prepare(pairs, tokenizer, place, longest)
         return read_state(place)
 
     state = workers.first(encode)
@@ -126,7 +118,7 @@ def training_pairs(
         place = workers.first(lambda: copied(place, run / place.name))
         if not all_see(place, state):
             raise UserError(f"{place} is not seen by all machines: --out must be a shared folder")
-    prepared = Prepared(place)
+    prepared = memory_mapped.Prepared(place)
     say_left_out(prepared.state.left_out, prepared.state.read, longest)
     return prepared
 

@@ -5,7 +5,7 @@ and chrF by sacreBLEU, and for multi30k and wmt14 BLEU as papers on them give it
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from annotated.cli.corpus import CorpusOptions, sets_asked
@@ -56,9 +56,9 @@ def run(options: Options) -> None:
                 raise
             unread = error
     if options.record:
-        model, about = load_checkpoint(options.folder())[0], translator.about
-        how = options.search(), options.decoder(), options.int8
-        record(options.record, options.words, at_commit, corpus, model, about, facts, found, *how)
+        model, words, about = load_checkpoint(options.folder())[0], options.words, translator.about
+        decoding = asdict(options.search()) | {"engine": options.decoder(), "int8": options.int8}
+        record(options.record, words, at_commit, corpus, model, about, facts, found, decoding)
     if unread:
         raise unread
 

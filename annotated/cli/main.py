@@ -47,9 +47,6 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
         summary = description[0].lower() + description[1:].split(". ")[0]
         one = commands.add_parser(name, usage=usage, description=description, help=summary)
         add_options(one, command.Options)
-        taken = {"pad"} | command.Options.__dataclass_fields__.keys()  # PAD is the tokenizer's
-        for title, config in command.Options.configurations.items():
-            add_options(one.add_argument_group(title), config, defaults=False, without=taken)
     return top
 
 

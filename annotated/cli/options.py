@@ -14,11 +14,10 @@ from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from annotated.ranges import check_ranges
 
-T = TypeVar("T")
 Folder = Annotated[Path, "FOLDER"]
 File = Annotated[Path, "FILE"]
 NAMES = {int: "N", float: "X", str: "NAME"}  # of values, in the help
@@ -69,9 +68,7 @@ class DeviceOptions(BaseOptions):
 
         present = torch.cuda.is_available()
         if self.device == "cuda" and not present:
-            raise UserError(
-                "--device cuda: PyTorch finds no CUDA device here; leave the option out"
-            )
+            raise UserError("--device cuda: PyTorch finds no CUDA device here: leave it out")
         return torch.device("cuda" if present and self.device != "cpu" else "cpu")
 
 
@@ -101,32 +98,41 @@ def argument(kind: Any) -> dict[str, Any]:
     if get_origin(kind) is Literal:
         return {"choices": get_args(kind), "metavar": "|".join(get_args(kind))}
     base, *about = get_args(kind) or [kind]
-    return {
-        "type": base,
-        "metavar": next((x for x in about if isinstance(x, str)), NAMES.get(base)),
-    }
+    name = next((each for each in about if isinstance(each, str)), NAMES.get(base))
+    return {"type": base, "metavar": name}
 
 
-def add_options(
-    group: Any, config: type, defaults: bool = True, without: Collection[str] = ()
+def add_options(parser: Any, options: type[BaseOptions]) -> None:
+    """An option for each field that a comment explains, and then for those of configurations.
+
+    These have no defaults to tell of: what is not given depends on the corpus.
+    """
+    add_fields(parser, options)
+    taken = {each.name for each in fields(options)} | {"pad"}  # which is the tokenizer's
+    for title, config in options.configurations.items():
+        add_fields(parser.add_argument_group(title), config, taken, defaults=False)
+
+
+def add_fields(
+    group: Any, config: type, taken: Collection[str] = (), defaults: bool = True
 ) -> None:
-    """An option for each field that a comment explains, except those `without` one."""
+    """An option for each field that a comment explains and that is not taken."""
     kinds, texts = get_type_hints(config, include_extras=True), comments(config)
     for each in fields(config):
-        if each.name not in texts or each.name in without:
+        if each.name not in texts or each.name in taken:
             continue
-        name, more, text = option(each.name), argument(kinds[each.name]), texts[each.name]
+        more, text = argument(kinds[each.name]), texts[each.name]
         if defaults and each.default not in (None, False, MISSING):
             text += f" (default: {each.default})"
-        if each.metadata.get("positional"):
-            name = each.name
+        if each.metadata == POSITIONAL:
             more |= {} if each.default is MISSING else {"nargs": "?"}
-        elif each.default is MISSING and each.default_factory is MISSING:
-            more |= {"required": True}
-        group.add_argument(name, default=None, help=text, **more)
+            group.add_argument(each.name, help=text, **more)
+        else:
+            required = {"required": True} if each.default is MISSING else {}
+            group.add_argument(option(each.name), default=None, help=text, **more, **required)
 
 
-def override(config: T, given: Mapping[str, Any]) -> T:
+def override(config: Any, given: Mapping[str, Any]) -> Any:
     """The configuration with what is given of its fields; "auto" leaves one for later."""
-    known = {each.name for each in fields(config)}  # type: ignore[arg-type]
-    return replace(config, **{k: v for k, v in given.items() if k in known and v != "auto"})  # type: ignore[type-var]
+    known = given.keys() & {each.name for each in fields(config)}
+    return replace(config, **{name: given[name] for name in known if given[name] != "auto"})

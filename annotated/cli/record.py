@@ -19,7 +19,6 @@ from annotated.data.corpora import Corpus
 from annotated.files import make, write
 from annotated.model.transformer import Transformer
 from annotated.training.checkpoints import count_parameters
-from annotated.translation.hypotheses import SearchConfig
 from annotated.translation.scores import Score
 
 
@@ -95,14 +94,11 @@ class Result:
 
     def entry(self) -> dict[str, Any]:
         """The scores as a record keeps them; BLEU is a number, with its signature beside it."""
-        forms = {
-            name: {
-                "value": x.value,
-                "signature": x.signature,
-                **({"words": x.words} if x.words else {}),
-            }
-            for name, x in self.scores.items()
-        }
+        forms = {name: asdict(score) for name, score in self.scores.items()}
+        for form in forms.values():
+            del form["metric"]
+            if form["words"] is None:
+                del form["words"]
         bleu = forms.pop("bleu")
         return {"bleu": bleu["value"], "signature": bleu["signature"], **forms}
 
@@ -122,14 +118,13 @@ def record(
     about: Mapping[str, Any],
     facts: Mapping[str, Any],
     results: Sequence[Result],
-    search: SearchConfig,
-    engine: str = "annotated",
-    int8: bool = False,
+    decoding: Mapping[str, Any],
 ) -> None:
     """Write results/NAME.json: what was run, on what, on which data, and what came out.
 
     words: of the command, without the program's name; about: what the model's checkpoint keeps;
-    facts: how it was trained, how far, how long and with which log, as its run.json says.
+    facts: how it was trained, how far, how long and with which log, as its run.json says;
+    decoding: how it translates.
     """
     commands = [x for x in history(about, "words", "averaging") if x != words] + [words]
     several = {
@@ -150,7 +145,7 @@ def record(
         "config": {
             "model": asdict(model.config) | {"parameters": count_parameters(model)},
             "training": facts["training"],
-            "decoding": asdict(search) | {"engine": engine, "int8": int8},
+            "decoding": decoding,
         },
         "step": facts["step"],
         "seconds": facts["seconds"],

@@ -314,11 +314,12 @@ def score(trial: Trial, path: Path) -> None:
     """Score every test set once and write the run's record."""
     run, corpus, about, search = trial.run, trial.corpus, trial.about, SearchConfig()
     seen = Seen.by(about, run.config.longest())
-    translator = by_pytorch(run.model, trial.tokenizer, about, search, seen)
+    translator = by_pytorch((run.model, trial.tokenizer, about), search, seen)
     results = list(scored(translator, corpus, test_sets(corpus)))
     for result in results:
         say(f"{result.name}: {result.scores['bleu']}")
     facts = {"training": asdict(run.config), "step": run.step}
     facts |= {"seconds": run.seconds, "log": run.log}
     words, at_commit = about["words"], about["commits"][-1]  # of all sittings together
-    record(path, words, at_commit, corpus, run.model, about, facts, results, search)
+    decoding = asdict(search) | {"engine": "annotated", "int8": False}
+    record(path, words, at_commit, corpus, run.model, about, facts, results, decoding)

@@ -30,10 +30,8 @@ class ModelOptions(BaseOptions):
     def folder(self) -> Path:
         """The checkpoint or the export that is asked for."""
         if self.model is None and not PRETRAINED.exists():
-            raise UserError(
-                f"the model that comes with the package is missing, {PRETRAINED}: name another "
-                "with --model, such as runs/toy-en-de after annotated train --data toy"
-            )
+            missing = f"the model that comes with the package is missing, {PRETRAINED}"
+            raise UserError(f"{missing}: name another with --model, such as runs/toy-en-de")
         folder = self.model or PRETRAINED
         return folder if is_export(folder) else complete(folder)
 
@@ -105,26 +103,24 @@ def by_ctranslate2(engine: Engine, search: SearchConfig, seen: Seen) -> Translat
 
 
 def by_pytorch(
-    model: Any,
-    tokenizer: Tokenizer,
-    about: dict[str, Any],
+    loaded: tuple[Any, Tokenizer, dict[str, Any]],
     search: SearchConfig,
     seen: Seen,
     measured: bool = False,
 ) -> Translator:
-    """A Transformer as a translator of what training has seen.
+    """A model, as `load_checkpoint` gives it, as a translator of what training has seen.
 
-    measured: with products chosen for speed, which may round otherwise another time.
+    measured: with matrix products chosen for speed, which may round otherwise another time.
     """
     from annotated.fast.inference import matmul_precision_for, threads_for
     from annotated.translation.search import longest_source, search_all
 
+    model, tokenizer, about = loaded
+
     def find(encoded: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
-        if not encoded:  # blank lines alone
-            return []
         rows = len(encoded) * search.beam
-        precision = matmul_precision_for(model, rows) if measured else nullcontext()
-        with threads_for(model, rows), precision:
+        fast = measured and rows  # blank lines alone have none
+        with threads_for(model, rows), matmul_precision_for(model, rows) if fast else nullcontext():
             return search_all(model, encoded, n_best, search, TOKENS)
 
     seen = replace(seen, longest=longest_source(model, search, seen))
@@ -148,14 +144,12 @@ def open_translator(options: SearchOptions, measured: bool = False) -> Translato
     else:
         from annotated.training.checkpoints import load_checkpoint
 
-        model, tokenizer, about = load_checkpoint(folder, options.find_device())
-        found = by_pytorch(model, tokenizer, about, search, seen_by(folder, about), measured)
+        loaded = load_checkpoint(folder, options.find_device())
+        found = by_pytorch(loaded, search, seen_by(folder, loaded[2]), measured)
     if found.seen.longest < 2:
-        raise UserError(
-            f"this model has {found.seen.longest + search.extra:,} positions, too few for --extra "
-            f"{search.extra}: lower it"
-        )
+        few = f"{found.seen.longest + search.extra:,} positions, too few"
+        raise UserError(f"this model has {few} for --extra {search.extra}: lower it")
     if sys.stderr.isatty():
-        data, pair = found.about.get("data"), found.about.get("pair")
-        say(f"the model is {folder}, trained on {data} {pair}")
+        about = found.about
+        say(f"the model is {folder}, trained on {about.get('data')} {about.get('pair')}")
     return found
