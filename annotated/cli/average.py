@@ -62,10 +62,8 @@ def to_average(folder: Path, last: int | None) -> list[Path]:
     if last is None:
         last = TrainingConfig(**training_facts(places[-1])["training"]).average
     if len(places) < last:
-        raise UserError(
-            f"{folder} has {len(places)} checkpoints, not {last}: train with --keep {last} or give "
-            f"--last {len(places)}"
-        )
+        mend = f"train with --keep {last} or give --last {len(places)}"
+        raise UserError(f"{folder} has {len(places)} checkpoints, not {last}: {mend}")
     return places[-last:]
 
 
