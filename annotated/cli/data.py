@@ -106,9 +106,8 @@ def training_pairs(
 
     def encode() -> State | None:
         state = read_state(place) if is_shared(corpus) else None
-        if not (
-            state and state.finished and state.tokenizer == memory_mapped.tokenizer_hash(tokenizer)
-        ):
+        digest = memory_mapped.tokenizer_hash(tokenizer)
+        if not (state and state.finished and state.tokenizer == digest):
             say(f"encoding {corpus.name} into {place}; stopped, it goes on next time")
             memory_mapped.prepare(pairs, tokenizer, place, longest)
         return read_state(place)
@@ -153,9 +152,7 @@ def validation_pairs(
 def say_left_out(left: int, count: int, longest: int, what: str = "training pairs") -> None:
     """Tell how many pairs were too long, if any; UserError where all were."""
     if left == count:
-        raise UserError(
-            f"none of {count:,} {what} has {longest} tokens or less: raise --max-tokens or "
-            "--batch-tokens"
-        )
+        none = f"none of {count:,} {what} has {longest} tokens or less"
+        raise UserError(f"{none}: raise --max-tokens or --batch-tokens")
     if left:
         say(f"{left:,} of {count:,} {what} have more than {longest} tokens: left out")

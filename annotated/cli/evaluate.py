@@ -82,7 +82,6 @@ def recordable(options: Options, about: dict[str, Any]) -> dict[str, Any]:
     if "words" not in about:
         raise UserError("--record is of models that annotated train has made, and not of this one")
     if options.data or options.pair or options.source:
-        raise UserError(
-            "--record is of a model and the data that it was trained on: leave out what names other"
-        )
+        of = "--record is of a model and the data that it was trained on"
+        raise UserError(f"{of}: leave out what names other")
     return training_facts(options.folder())

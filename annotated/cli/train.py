@@ -175,10 +175,8 @@ def check_sizes(model: TransformerConfig, training: TrainingConfig) -> None:
     """ValueError where no model can have these sizes: before anything takes long."""
     longest = training.longest() + SearchConfig.extra
     if model.positions == "learned" and model.max_length < longest:
-        raise UserError(
-            f"translating sentences of {training.longest()} tokens takes {longest} positions: "
-            "raise --max-length or lower --max-tokens"
-        )
+        takes = f"translating sentences of {training.longest()} tokens takes {longest} positions"
+        raise UserError(f"{takes}: raise --max-length or lower --max-tokens")
     with torch.device("meta"):  # sizes without memory
         Transformer(replace(model, layers=1))  # its parts know what they cannot be
 
@@ -226,24 +224,22 @@ def is_free(folder: Path) -> bool:
 def take_up(options: Options, device: torch.device, held: ExitStack) -> Trial:
     """The run that --resume names, held, to go on for as long as it was told or options say."""
     folder = Path(options.given["resume"])
-    for name in options.given.keys() - {*CHANGEABLE, "resume", "record", "device"}:
-        free = "--steps, --minutes, --record and --device"
-        raise UserError(f"{option(name)} cannot go with --resume: only {free} can")
+    free = [*CHANGEABLE, "record", "device"]
+    for name in options.given:
+        if name not in ["resume", *free]:
+            others = ", ".join(map(option, free))
+            raise UserError(f"{option(name)} cannot go with --resume: only {others} can")
     override(TrainingConfig(), options.given)  # numbers out of range are said first
     if (folder / "run.json").exists():
-        raise UserError(
-            f"{folder} is one checkpoint: give --resume the run's folder, {folder.parent}, and it "
-            "goes on from the newest in it"
-        )
+        mend = f"give --resume the run's folder, {folder.parent}"
+        raise UserError(f"{folder} is one checkpoint: {mend}, and it goes on from the newest in it")
     complete(folder, RUN_FILES)  # or there is no folder to hold
     workers.first(lambda: held.enter_context(alone(folder)))
     run, tokenizer, about = resume(folder, device)
     run.config = override(run.config, options.given)
     if run.is_over() and not options.record:
-        raise UserError(
-            f"{folder} is done, with {run.step:,} steps in {run.seconds / 60:.1f} minutes: give it "
-            "more with --steps or --minutes"
-        )
+        done = f"{folder} is done, with {run.step:,} steps in {run.seconds / 60:.1f} minutes"
+        raise UserError(f"{done}: give it more with --steps or --minutes")
     corpus = workers.first(lambda: corpus_of(about))
     if held_out_sums(corpus) != about.get("sums"):
         raise UserError(f"{folder} was trained on other data than {corpus.name} has now")
