@@ -144,10 +144,7 @@ def begin(options: Options, device: torch.device, held: ExitStack) -> Trial:
         "sums": held_out_sums(corpus),
         "vocab_size": vocab_size,  # as asked for: there may be fewer tokens
         "lowercase": lowercase,
-        "words": [
-            *options.words,
-            *chain(*((option(x), found[x]) for x in found)),
-        ],  # to run it again
+        "words": [*options.words, *chain(*((option(x), found[x]) for x in found))],
     }
     torch.manual_seed(config.seed)
     if initial:
