@@ -30,9 +30,9 @@ class TransformerConfig:
     attention_dropout: Rate = 0.0  # on the attention weights: not in the paper
     hidden_dropout: Rate = 0.0  # inside the feed-forward network: not in the paper
     attention_bias: bool = False  # of Q, K, V and output: the equations have none
-    attention_gain: Positive = 1.0  # on the start of Q, K and V; PyTorch's own is 0.71
+    attention_gain: Positive = 1.0  # times the first weights of Q, K and V; PyTorch's own is 0.71
     norm_first: bool = False  # pre-norm, with one more norm after each stack
-    positions: Literal["sinusoidal", "learned"] = "sinusoidal"  # (Table 3, row E)
+    positions: Literal["sinusoidal", "learned"] = "sinusoidal"  # tell the order (Table 3, row E)
     max_length: Count = 512  # positions that learned ones reach to
     pad: Whole = 0  # the id that fills a batch up
 
