@@ -1,0 +1,136 @@
+"""Steps a second of small models: threads that spin while they wait, that sleep, or one alone.
+
+With the machine left alone and with one core taken by somebody else. OpenMP reads its settings when
+it is loaded, so each contender is a process of its own; they take turns, and the median counts.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from itertools import cycle
+
+import torch
+
+from annotated.cli.record import commit
+from annotated.model.transformer import TransformerConfig
+from tools.bench import report, work
+from tools.bench.contenders import ours
+from tools.bench.measure import precision
+
+SETTINGS = {  # name -> what OpenMP is told; GOMP_SPINCOUNT is its default, three milliseconds
+    "two threads, spinning": {"OMP_NUM_THREADS": "2", "GOMP_SPINCOUNT": "300000"},
+    "two threads, sleeping": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
+    "one thread": {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
+}
+SIZES = {  # name -> the model, sentences in a batch
+    "toy": (TransformerConfig(400, layers=2, d_model=128, d_ff=256, heads=4), 64),
+    "small": (work.SIZES["small"], 64),
+}
+QUICK = {"tiny": (work.TINY, 4)}
+SEED = 1
+BATCHES = 8  # of like length, over and over
+OPENMP = ("OMP_", "GOMP_", "KMP_")  # how the variables begin that it reads
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """How long to measure."""
+    command.add_argument("--rounds", type=int, default=9, help="turns, of which the median counts")
+    command.add_argument("--seconds", type=float, default=3.0, help="of a turn")
+
+
+def run(options: argparse.Namespace) -> None:
+    """python -m tools.bench threads"""
+    began, at_commit, load = time.perf_counter(), commit(), os.getloadavg()[0]
+    sizes = QUICK if options.quick else SIZES
+    rounds, seconds = (1, 0.1) if options.quick else (options.rounds, options.seconds)
+    rows = [row for size in sizes for row in raced(size, rounds, seconds)]
+    print(report.table("steps a second", rows))
+    if options.record:
+        report.write(
+            options.record,
+            options.words,
+            commit=at_commit,
+            data={"name": work.LENGTHS, "seed": SEED},
+            config={
+                "sizes": {
+                    name: asdict(size) | {"sentences": n} for name, (size, n) in sizes.items()
+                },
+                "settings": SETTINGS,
+                "rounds": rounds,
+                "seconds": seconds,
+            },
+            seconds=time.perf_counter() - began,
+            curve=rows,
+            scores={"load before": load},
+        )
+
+
+def raced(size: str, rounds: int, seconds: float) -> Iterator[dict[str, str | float]]:
+    """A row for each setting: steps a second with both cores free, and with one of them taken."""
+    taken: dict[str, dict[str, list[float]]] = {name: {"free": [], "busy": []} for name in SETTINGS}
+    with ExitStack() as stack:
+        ask = {name: stack.enter_context(worker(size, SETTINGS[name])) for name in SETTINGS}
+        for turn in range(rounds):
+            report.say(f"{size}: round {turn + 1} of {rounds}")
+            for name, process in ask.items():
+                taken[name]["free"].append(rate(process, seconds))
+                with neighbor():
+                    taken[name]["busy"].append(rate(process, seconds))
+    for name, states in taken.items():
+        middle = {state: statistics.median(rates) for state, rates in states.items()}
+        yield {"size": size, "setting": name, **middle, "most": max(states["free"])}
+
+
+@contextmanager
+def worker(size: str, setting: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that trains a model under a setting of OpenMP, as long as it is told to."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(OPENMP)} | setting
+    command = [sys.executable, "-m", "tools.bench.threads", size]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as process:
+        yield process
+        process.stdin.close()
+
+
+def rate(process: "subprocess.Popen[str]", seconds: float) -> float:
+    """The steps a second of a worker, measured for so long."""
+    print(seconds, file=process.stdin, flush=True)
+    return float(process.stdout.readline())
+
+
+@contextmanager
+def neighbor() -> Iterator[None]:
+    """Somebody else who takes one core."""
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        busy.kill()
+        busy.wait()
+
+
+def train(size: str) -> None:
+    """What a worker does: for each number of seconds on its input, the steps a second."""
+    config, sentences = (SIZES | QUICK)[size]
+    pairs = work.sentences(BATCHES * sentences, config.vocab_size, SEED)
+    with precision("highest"):
+        contender = ours(config)
+    batches = cycle([contender.prepare(x) for x in work.like_length(pairs, sentences, SEED)])
+    contender.step(next(batches))
+    for line in sys.stdin:
+        steps, began = 0, time.perf_counter()
+        while (taken := time.perf_counter() - began) < float(line):
+            contender.step(next(batches))
+            steps += 1
+        print(steps / taken, flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_float32_matmul_precision("highest")  # for all settings the same products
+    train(sys.argv[1])
