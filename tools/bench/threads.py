@@ -10,18 +10,17 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from itertools import cycle
-
-import torch
+from typing import IO, cast
 
 from annotated.cli.record import commit
-from annotated.model.transformer import TransformerConfig
+from annotated.data.batching import collate
+from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.training.loop import Run, TrainingConfig
 from tools.bench import report, work
-from tools.bench.contenders import ours
-from tools.bench.measure import precision
 
 SETTINGS = {  # name -> what OpenMP is told; GOMP_SPINCOUNT is its default, three milliseconds
     "two threads, spinning": {"OMP_NUM_THREADS": "2", "GOMP_SPINCOUNT": "300000"},
@@ -46,7 +45,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """python -m tools.bench threads"""
-    began, at_commit, load = time.perf_counter(), commit(), os.getloadavg()[0]
+    began, at_commit = time.perf_counter(), commit()
+    others = {"load before": os.getloadavg()[0], "niceness": os.nice(0)}
     sizes = QUICK if options.quick else SIZES
     rounds, seconds = (1, 0.1) if options.quick else (options.rounds, options.seconds)
     rows = [row for size in sizes for row in raced(size, rounds, seconds)]
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
             },
             seconds=time.perf_counter() - began,
             curve=rows,
-            scores={"load before": load},
+            scores={"table": rows, "others": others},
         )
 
 
@@ -75,33 +75,39 @@ def raced(size: str, rounds: int, seconds: float) -> Iterator[dict[str, str | fl
     """A row for each setting: steps a second with both cores free, and with one of them taken."""
     taken: dict[str, dict[str, list[float]]] = {name: {"free": [], "busy": []} for name in SETTINGS}
     with ExitStack() as stack:
-        ask = {name: stack.enter_context(worker(size, SETTINGS[name])) for name in SETTINGS}
+        rates = {name: stack.enter_context(worker(size, SETTINGS[name])) for name in SETTINGS}
         for turn in range(rounds):
             report.say(f"{size}: round {turn + 1} of {rounds}")
-            for name, process in ask.items():
-                taken[name]["free"].append(rate(process, seconds))
+            for name, rate in rates.items():
+                taken[name]["free"].append(rate(seconds))
                 with neighbor():
-                    taken[name]["busy"].append(rate(process, seconds))
+                    taken[name]["busy"].append(rate(seconds))
     for name, states in taken.items():
-        middle = {state: statistics.median(rates) for state, rates in states.items()}
-        yield {"size": size, "setting": name, **middle, "most": max(states["free"])}
+        middle = {state: statistics.median(turns) for state, turns in states.items()}
+        yield {"size": size, "setting": name, **middle}
+
+
+Rate = Callable[[float], float]  # seconds to measure -> steps a second
 
 
 @contextmanager
-def worker(size: str, setting: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that trains a model under a setting of OpenMP, as long as it is told to."""
+def worker(size: str, setting: dict[str, str]) -> Iterator[Rate]:
+    """A process that trains a model under a setting of OpenMP, when it is asked for its rate."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(OPENMP)} | setting
-    command = [sys.executable, "-m", "tools.bench.threads", size]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
-        yield process
-        process.stdin.close()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tools.bench.threads", size],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process, cast(IO[str], process.stdin) as asked, cast(IO[str], process.stdout) as said:
 
+        def rate(seconds: float) -> float:
+            print(seconds, file=asked, flush=True)
+            return float(said.readline())
 
-def rate(process: "subprocess.Popen[str]", seconds: float) -> float:
-    """The steps a second of a worker, measured for so long."""
-    print(seconds, file=process.stdin, flush=True)
-    return float(process.stdout.readline())
+        yield rate
 
 
 @contextmanager
@@ -119,18 +125,16 @@ def train(size: str) -> None:
     """What a worker does: for each number of seconds on its input, the steps a second."""
     config, sentences = (SIZES | QUICK)[size]
     pairs = work.sentences(BATCHES * sentences, config.vocab_size, SEED)
-    with precision("highest"):
-        contender = ours(config)
-    batches = cycle([contender.prepare(x) for x in work.like_length(pairs, sentences, SEED)])
-    contender.step(next(batches))
+    batches = cycle([collate(group) for group in work.like_length(pairs, sentences, SEED)])
+    training = Run(Transformer(config), TrainingConfig())
+    training.update(next(batches))
     for line in sys.stdin:
         steps, began = 0, time.perf_counter()
         while (taken := time.perf_counter() - began) < float(line):
-            contender.step(next(batches))
+            training.update(next(batches))
             steps += 1
         print(steps / taken, flush=True)
 
 
 if __name__ == "__main__":
-    torch.set_float32_matmul_precision("highest")  # for all settings the same products
     train(sys.argv[1])
