@@ -1,4 +1,4 @@
-"""Steps a second of small models: threads that spin while they wait, that sleep, or one alone.
+"""Steps a second of a small model: threads that spin while they wait, that sleep, or one alone.
 
 With the machine left alone and with one core taken by somebody else. OpenMP reads its settings when
 it is loaded, so each contender is a process of its own; they take turns, and the median counts.
@@ -27,9 +27,8 @@ SETTINGS = {  # name -> what OpenMP is told; GOMP_SPINCOUNT is its default, thre
     "two threads, sleeping": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
     "one thread": {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
 }
-SIZES = {  # name -> the model, sentences in a batch
-    "toy": (TransformerConfig(400, layers=2, d_model=128, d_ff=256, heads=4), 64),
-    "small": (work.SIZES["small"], 64),
+SIZES = {  # name -> the model, sentences in a batch: those of the toy language's training
+    "toy": (TransformerConfig(400, layers=2, d_model=128, d_ff=256, heads=4), 28),
 }
 QUICK = {"tiny": (work.TINY, 4)}
 SEED = 1
@@ -39,8 +38,8 @@ OPENMP = ("OMP_", "GOMP_", "KMP_")  # how the variables begin that it reads
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """How long to measure."""
-    command.add_argument("--rounds", type=int, default=9, help="turns, of which the median counts")
-    command.add_argument("--seconds", type=float, default=3.0, help="of a turn")
+    command.add_argument("--rounds", type=int, default=7, help="turns, of which the median counts")
+    command.add_argument("--seconds", type=float, default=2.0, help="of a turn")
 
 
 def run(options: argparse.Namespace) -> None:
