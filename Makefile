@@ -2,25 +2,25 @@
 .PHONY: help book test test-torchtext lint tangle reference notebooks bench serve clean
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
+# chapters, a line each: no letters, no percentages, no list of what was skipped
+EXECUTE := OMP_NUM_THREADS=2 $(PYTEST) -qrN -o console_output_style=classic
 CHAPTERS := intro.md chapters# or some: make reference CHAPTERS=chapters/model/attention.md
-
-# threads that wait for each other sleep: beside other work, spinning costs many times more
-book test: export OMP_WAIT_POLICY ?= passive
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | column -t -s '|' 2>/dev/null || \
 		sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
 
 book: .venv/ready ## the pages, in _build/html
-	$(PY) tools/tangle.py --check
-	$(PY) -m tools.store
-	.venv/bin/jupyter-book build . --all -W -n --keep-going
-	$(PYTEST) tests/test_book.py
+	@$(PY) tools/tangle.py --check
+	@$(PY) -m tools.store
+	@$(EXECUTE) --missing $(CHAPTERS)
+	@.venv/bin/jupyter-book build . --quiet --all -W -n --keep-going > /dev/null
+	@$(PYTEST) tests/test_book.py
 	@echo "The book is at _build/html/index.html: open it in a browser, or: make serve"
 
 test: lint ## package, prose and printed outputs agree
-	OMP_NUM_THREADS=1 $(PYTEST) tests -n 2 --ignore=tests/test_book.py
-	OMP_NUM_THREADS=2 $(PYTEST) $(CHAPTERS)
+	@OMP_NUM_THREADS=1 $(PYTEST) tests -n 2 --ignore=tests/test_book.py
+	@$(EXECUTE) $(CHAPTERS)
 
 test-torchtext: .venv-torchtext/ready ## the package on torch 2.3, and torchtext with it
 	OMP_NUM_THREADS=2 PYTHONPATH=$(CURDIR) .venv-torchtext/bin/python -m pytest -q --noconftest \
@@ -28,17 +28,17 @@ test-torchtext: .venv-torchtext/ready ## the package on torch 2.3, and torchtext
 		$(wildcard $(patsubst %.py,tests/test_%.py,$(notdir $(wildcard annotated/*.py annotated/*/*.py))))
 
 lint: .venv/ready ## drift between chapters and package, style, types
-	$(PY) tools/tangle.py --check
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
-	$(PY) tools/lint.py
-	$(PY) -m mypy
+	@$(PY) tools/tangle.py --check
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --check --quiet .
+	@$(PY) tools/lint.py
+	@$(PY) -m mypy
 
 tangle: .venv/ready ## annotated/ from the chapters
 	$(PY) tools/tangle.py
 
 reference: .venv/ready ## tests/reference/*.json from the chapters as they are: look at the diff
-	OMP_NUM_THREADS=2 $(PYTEST) $(CHAPTERS) --write-reference
+	@$(EXECUTE) --write-reference $(CHAPTERS)
 
 notebooks: .venv/ready ## the chapters for Colab, in _build/notebooks
 	$(PY) tools/notebooks.py
@@ -49,6 +49,7 @@ bench: .venv/ready ## speed beside torch.nn.Transformer, Marian, CTranslate2, in
 	$(PY) -m tools.bench train --record results/bench-training.json
 	$(PY) -m tools.bench ladder --record results/bench-ladder.json
 	$(PY) -m tools.bench growth --record results/bench-growth.json
+	$(PY) -m tools.bench threads --record results/bench-threads.json
 	$(PY) -m tools.bench decode --record results/bench-decoding.json
 	$(PY) -m tools.bench bleu --record results/bench-bleu.json
 

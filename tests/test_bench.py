@@ -1,8 +1,10 @@
 """tools.bench: equal work for all contenders, FLOPs as PyTorch counts them, whole records."""
 
 import importlib.util
+import io
 import json
 import shlex
+from contextlib import contextmanager
 from dataclasses import replace
 from unittest import mock
 
@@ -14,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from annotated.data.batching import collate
 from annotated.model.positions import sinusoids
 from annotated.model.transformer import TransformerConfig
-from tools.bench import contenders, growth, ladder, measure, report, train, work
+from tools.bench import contenders, growth, ladder, measure, report, threads, train, work
 from tools.bench.__main__ import main, parser
 
 CONFIG = TransformerConfig(50, layers=2, d_model=16, d_ff=24, heads=2, dropout=0.0)
@@ -357,6 +359,39 @@ def test_a_quick_run_leaves_a_whole_record(command, at_once, tmp_path, capsys):
     parser().parse_args(said[len(program) :])
     assert "ms/step" in capsys.readouterr().out
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_threads_are_compared_free_and_beside_a_neighbor(monkeypatch, tmp_path, capsys):
+    near, told = [], []
+
+    @contextmanager
+    def neighbor():
+        near.append(True)
+        yield
+        near.pop()
+
+    @contextmanager
+    def worker(size, setting):
+        told.append(setting)
+        yield lambda seconds: 1.0 if near else 4.0
+
+    monkeypatch.setattr(threads, "neighbor", neighbor)
+    monkeypatch.setattr(threads, "worker", worker)
+    path = tmp_path / "bench-threads.json"
+    assert main(["threads", "--quick", "--record", str(path)]) == 0
+    read = json.loads(path.read_text(encoding="utf-8"))
+    assert read.keys() >= KEYS and all(read[key] for key in KEYS)
+    assert told == list(threads.SETTINGS.values())
+    rows = read["scores"]["table"]
+    assert [row["setting"] for row in rows] == list(threads.SETTINGS)
+    assert {(row["free"], row["busy"]) for row in rows} == {(4.0, 1.0)}
+    assert "steps a second" in capsys.readouterr().out
+
+
+def test_a_worker_says_its_steps_a_second_whenever_it_is_asked(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("0.05\n0.1\n"))
+    threads.train("tiny")
+    assert all(float(line) > 0 for line in capsys.readouterr().out.splitlines())
 
 
 def test_a_quick_run_has_every_contender_on_each_workload(at_once, tmp_path):

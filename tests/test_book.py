@@ -78,6 +78,21 @@ def test_every_chapter_of_the_table_of_contents_has_its_page():
     assert [name for name in names if not (BOOK / f"{name}.html").exists()] == []
 
 
+def redirects() -> dict[str, str]:
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf8"))
+    return config["sphinx"]["config"]["redirects"]
+
+
+@pytest.mark.parametrize("old", redirects())
+def test_an_old_address_leads_to_a_page(old):
+    page = BOOK / f"{old}.html"
+    refresh = re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', page.read_text("utf8"))
+    assert (page.parent / refresh[1]).resolve() in PAGES
+    assert (page.parent / refresh[1]).resolve() not in {
+        BOOK / f"{name}.html" for name in redirects()
+    }
+
+
 def test_mathjax_is_here_with_its_fonts():
     folder = BOOK / "_static" / "mathjax"
     assert (folder / "tex-chtml.js").exists()

@@ -5,6 +5,7 @@ All chapters run in one pytest, whose report the tests below read.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -74,6 +75,11 @@ CHAPTERS: dict[str, tuple[str, dict]] = {
         REFERENCE,
     ),
     "raising": (PROSE + "\n```{code-cell} ipython3\nnothing\n```\n" + GOOD, {}),
+    "sleeping_threads": (
+        PROSE.replace("{glue:text}`share:.2f`", "some")
+        + "\n```{code-cell} ipython3\nimport os\n37_000\nos.environ['OMP_WAIT_POLICY']\n```\n",
+        {},
+    ),
     "changed_hyperparameter": (
         "# T\n" + BY_HAND,
         {"0": [{"output_type": "stream", "name": "stdout", "text": ["4000\n"]}]},
@@ -83,7 +89,9 @@ CHAPTERS: dict[str, tuple[str, dict]] = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Runs all of CHAPTERS: the folder, and chapter -> cell or check -> None or what it says."""
+    """Runs all of CHAPTERS: the folder, chapter -> cell or check -> None or what it says, and all
+    that was on the screen.
+    """
     folder = tmp_path_factory.mktemp("book")
     sources, references = folder / "chapters", folder / "reference"
     sources.mkdir()
@@ -93,22 +101,30 @@ def run(tmp_path_factory):
         (sources / f"{name}.md").write_text(FRONT + text, "utf8")
         if reference:
             (references / f"{name}.json").write_text(json.dumps(reference), "utf8")
-    return folder, execute(folder)
+    return folder, *execute(folder)
 
 
-def execute(folder: Path, *arguments: str) -> dict[str, dict[str, str | None]]:
+Found = dict[str, dict[str, str | None]]
+
+
+def execute(folder: Path, *arguments: str) -> tuple[Found, str]:
     report = folder / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-p", "tools.collector", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-qq", "-rN", "-p", "tools.collector"]
+    command += ["-p", "no:cacheprovider", "-o", "console_output_style=classic"]
     command += [f"--rootdir={folder}", f"--junitxml={report}", *arguments]
     command += [f"--reference={folder / 'reference'}", f"--chapter-cache={folder / 'cache'}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
-    for name in [name for name in environment if name.startswith("PYTEST_XDIST")]:
+    for name in [name for name in environment if name.startswith(("PYTEST_XDIST", "OMP_WAIT"))]:
         del environment[name]
     done = subprocess.run(
-        [*command, str(folder / "chapters")], cwd=folder, env=environment, capture_output=True
+        [*command, str(folder / "chapters")],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
-    assert done.returncode in (0, 1), done.stdout.decode() + done.stderr.decode()
-    found: dict[str, dict[str, str | None]] = {}
+    assert done.returncode in (0, 1) and not done.stderr, done.stdout + done.stderr
+    found: Found = {}
     for case in ElementTree.parse(report).iter("testcase"):
         fault = case.find("failure")
         if fault is None:
@@ -116,7 +132,7 @@ def execute(folder: Path, *arguments: str) -> dict[str, dict[str, str | None]]:
         said = None if fault is None else f"{fault.tag}: {fault.get('message')}\n{fault.text}"
         chapter = case.get("classname", "").split(".")[1]
         found.setdefault(chapter, {})[case.get("name", "").split(" (")[0]] = said
-    return found
+    return found, done.stdout
 
 
 def failures(found: dict[str, str | None]) -> dict[str, str]:
@@ -124,12 +140,12 @@ def failures(found: dict[str, str | None]) -> dict[str, str]:
 
 
 def test_a_good_chapter_passes(run):
-    _, found = run
+    _, found, _ = run
     assert found["good"] == dict.fromkeys(["cell 0", "cell 1", "references", "prose"])
 
 
 def test_a_good_chapter_lands_in_the_cache_that_the_book_reads(run):
-    folder, _ = run
+    folder, *_ = run
     notebook = chapters.read(folder / "chapters" / "good.md")
     executed = store.executed(notebook, folder / "cache")
     assert executed is not None
@@ -140,45 +156,45 @@ def test_a_good_chapter_lands_in_the_cache_that_the_book_reads(run):
 
 @pytest.mark.parametrize("name", ["failing_assert", "raising", "stale_output", "missing_reference"])
 def test_a_chapter_with_a_failed_cell_does_not_land_in_the_cache(run, name):
-    folder, _ = run
+    folder, *_ = run
     notebook = chapters.read(folder / "chapters" / f"{name}.md")
     assert store.executed(notebook, folder / "cache") is None
 
 
 def test_a_wrong_number_in_prose_fails_and_is_named_with_its_line(run):
-    _, found = run
+    _, found, _ = run
     failed = failures(found["wrong_number"])
     assert list(failed) == ["prose"]
     assert "wrong_number.md:15: 36,000 is in no cell" in failed["prose"]
 
 
 def test_a_value_that_no_cell_glues_fails(run):
-    _, found = run
+    _, found, _ = run
     failed = failures(found["missing_glue"])
     assert list(failed) == ["prose"]
     assert "missing_glue.md:15: {glue} pastes 'shares'" in failed["prose"]
 
 
 def test_an_output_that_differs_from_its_reference_fails(run):
-    _, found = run
+    _, found, _ = run
     failed = failures(found["stale_output"])
     assert list(failed) == ["cell 1"]
     assert "Cell outputs differ" in failed["cell 1"] and "make reference" in failed["cell 1"]
 
 
 def test_a_reference_without_its_cell_fails(run):
-    _, found = run
+    _, found, _ = run
     assert list(failures(found["leftover_reference"])) == ["references"]
 
 
 def test_a_checked_cell_without_reference_fails(run):
-    _, found = run
+    _, found, _ = run
     assert list(failures(found["missing_reference"])) == ["cell 1"]
     assert "no reference output" in failures(found["missing_reference"])["cell 1"]
 
 
 def test_a_failing_assert_fails_and_shows_cell_line_and_source(run):
-    _, found = run
+    _, found, _ = run
     said = failures(found["failing_assert"])["cell 2"]
     lines = (FRONT + CHAPTERS["failing_assert"][0]).splitlines()
     line = lines.index("assert 1 + 1 == 3, 'sum'") + 1
@@ -187,7 +203,7 @@ def test_a_failing_assert_fails_and_shows_cell_line_and_source(run):
 
 
 def test_a_raising_cell_fails_and_the_rest_of_its_chapter_is_skipped(run):
-    _, found = run
+    _, found, _ = run
     assert list(failures(found["raising"])) == ["cell 0"]
     assert "NameError" in failures(found["raising"])["cell 0"]
     assert found["raising"]["cell 1"].startswith("skipped")
@@ -195,15 +211,69 @@ def test_a_raising_cell_fails_and_the_rest_of_its_chapter_is_skipped(run):
 
 
 def test_a_changed_hyperparameter_fails(run):
-    _, found = run
+    _, found, _ = run
     said = failures(found["changed_hyperparameter"])["cell 0"]
     assert "4000" in said and "8000" in said
+
+
+def line_of(name: str, text: str) -> int:
+    return (FRONT + CHAPTERS[name][0]).splitlines().index(text) + 1
+
+
+def test_each_chapter_is_one_line_and_then_the_slowest_are_named(run):
+    _, found, screen = run
+    lines = [line for line in screen.splitlines() if re.search(r"\.md +\d+\.\d s", line)]
+    assert len(lines) == len(CHAPTERS) == len(found)
+    for name in CHAPTERS:
+        (line,) = (line for line in lines if f"/{name}.md " in line)
+        assert line.endswith("FAILED") == bool(failures(found[name]))
+    (told,) = (line for line in screen.splitlines() if "Slowest: " in line)
+    assert told.startswith(f"{len(CHAPTERS)} chapters, ") and told.count(".md (") == 3
+
+
+def test_the_last_on_the_screen_is_what_failed_where_and_how_to_run_it_alone(run):
+    folder, found, screen = run
+    last = screen.rstrip().split("\n\n")
+    told = {Path(part.split(":")[0]).stem: part for part in last if "Run it alone: " in part}
+    assert list(told) == [name for name in found if failures(found[name])]
+    assert last[-1] in told.values()
+    place = folder / "chapters" / "failing_assert.md"
+    fault, command = told["failing_assert"].splitlines()
+    line = line_of("failing_assert", "assert 1 + 1 == 3, 'sum'")
+    assert fault == f"{place}:{line}: AssertionError: sum"
+    assert command == f"Run it alone: .venv/bin/python -m pytest -q {place}"
+    line = line_of("changed_hyperparameter", "import settings")
+    assert (
+        f"changed_hyperparameter.md:{line}: Cell outputs differ\n" in told["changed_hyperparameter"]
+    )
+    assert "wrong_number.md:15: 36,000 is in no cell" in told["wrong_number"]
+
+
+def test_kernels_have_threads_that_sleep_while_they_wait(run):
+    folder, *_ = run
+    notebook = chapters.read(folder / "chapters" / "sleeping_threads.md")
+    executed = store.executed(notebook, folder / "cache")
+    assert executed.cells[-1].outputs[0].data["text/plain"] == "'passive'"
+
+
+def test_the_book_executes_what_the_cache_lacks_and_compares_nothing(tmp_path):
+    (tmp_path / "chapters").mkdir()
+    for name in ("good", "missing_reference"):
+        (tmp_path / "chapters" / f"{name}.md").write_text(FRONT + CHAPTERS[name][0], "utf8")
+    assert execute(tmp_path, "--missing")[0] == {
+        name: dict.fromkeys(["cell 0", "cell 1"]) for name in ("good", "missing_reference")
+    }
+    changed = GOOD.replace("[1, 2]", "[1, 3]")
+    (tmp_path / "chapters" / "good.md").write_text(FRONT + changed, "utf8")
+    assert execute(tmp_path, "--missing")[0] == {"good": dict.fromkeys(["cell 0", "cell 1"])}
+    here = str(tmp_path / "chapters" / "good.md")
+    assert execute(tmp_path, "--missing", here)[0] == {}  # and is content
 
 
 def test_make_reference_writes_what_the_next_run_accepts(tmp_path):
     (tmp_path / "chapters").mkdir()
     (tmp_path / "chapters" / "good.md").write_text(FRONT + GOOD, "utf8")
-    assert not failures(execute(tmp_path, "--write-reference")["good"])
+    assert not failures(execute(tmp_path, "--write-reference")[0]["good"])
     assert json.loads((tmp_path / "reference" / "good.json").read_text("utf8")) == REFERENCE
 
 

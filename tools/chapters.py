@@ -12,6 +12,8 @@ from myst_nb.core.read import create_nb_reader, is_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 from nbformat import NotebookNode
 
+import annotated  # noqa: F401  kernels that are started here inherit its setting of OpenMP
+
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"
 

@@ -6,7 +6,10 @@ When all cells of a chapter have passed, the executed chapter goes into the cach
 `jupyter-book build` reads, so the book shows what the tests have checked.
 
 Cells tagged `nbval-check-output` must print what tests/reference/CHAPTER.json says.
-`make reference` (pytest --write-reference) writes those files anew.
+`make reference` (pytest --write-reference) writes those files anew. `make book` executes what the
+cache lacks (pytest --missing) and compares nothing: a book is built where last digits differ, too.
+
+A chapter is one line on the screen; what failed and how to run it alone comes last.
 """
 
 import json
@@ -27,18 +30,22 @@ from tools import chapters, prose, store
 ROOT = Path(__file__).resolve().parent.parent
 CHECK = "nbval-check-output"
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
+FRAME = re.compile(r"Cell In\[\d+\], line (\d+)")  # of IPython's traceback, the cell's own first
+ALONE = ".venv/bin/python -m pytest -q"
 SECONDS = pytest.StashKey[dict[str, float]]()
+FAULTS = pytest.StashKey[dict[str, str]]()  # chapter -> where and what went wrong first
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("chapters", "Chapters of the book")
     group.addoption("--write-reference", action="store_true", help="write the reference outputs")
+    group.addoption("--missing", action="store_true", help="execute what the cache lacks, no more")
     group.addoption("--reference", default=ROOT / "tests" / "reference", type=Path, metavar="DIR")
     group.addoption("--chapter-cache", default=store.CACHE, type=Path, metavar="DIR")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[SECONDS] = {}
+    config.stash[SECONDS], config.stash[FAULTS] = {}, {}
     config.option.nbval_current_env = True  # this Python, whatever kernels the machine has
 
 
@@ -48,13 +55,48 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
+def pytest_report_teststatus(report: Any, config: pytest.Config) -> tuple[str, str, str] | None:
+    """No letter for each cell: a chapter has a line of its own."""
+    if ".md::" in report.nodeid and (report.when == "call" or not report.passed):
+        return report.outcome, "", "" if report.passed else report.outcome.upper()
+    return None
+
+
+def pytest_exception_interact(node: Any, call: pytest.CallInfo[Any], report: Any) -> None:
+    if isinstance(node, ChapterCell | CheckItem):
+        assert call.excinfo is not None
+        node.config.stash[FAULTS].setdefault(
+            chapters.show(node.path), node.fault(call.excinfo.value)
+        )
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if session.config.option.missing and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     seconds = config.stash[SECONDS]
-    if seconds:
-        terminalreporter.section("seconds for each chapter")
-        for name, taken in seconds.items():
-            terminalreporter.write_line(f"{taken:7.1f}  {name}")
-        terminalreporter.write_line(f"{sum(seconds.values()):7.1f}  together")
+    if len(seconds) > 1:
+        slowest = sorted(seconds, key=seconds.__getitem__, reverse=True)[:3]
+        told = ", ".join(f"{name} ({seconds[name]:.0f} s)" for name in slowest)
+        total = sum(seconds.values())
+        terminalreporter.write_line(f"{len(seconds)} chapters, {total:.0f} s. Slowest: {told}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last on the screen, after pytest's own: each chapter's first fault, and its command."""
+    for name, fault in config.stash[FAULTS].items():
+        screen(config, f"\n{fault}\nRun it alone: {ALONE} {name}\n")
+
+
+def screen(config: pytest.Config, words: str) -> None:
+    """Shows words at once, where this process has a screen."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    if reporter and capture:
+        with capture.global_and_fixture_disabled():
+            reporter.write(words, flush=True)
 
 
 class ChapterFile(IPyNbFile):
@@ -75,14 +117,21 @@ class ChapterFile(IPyNbFile):
     def reference_path(self) -> Path:
         return self.config.option.reference / f"{chapters.name_of(self.path)}.json"
 
+    @property
+    def compares(self) -> bool:
+        """Whether outputs are compared with the references."""
+        return not (self.config.option.write_reference or self.config.option.missing)
+
     def references(self) -> dict[str, Any]:
         path = self.reference_path
         return json.loads(path.read_text("utf8")) if path.exists() else {}
 
     def collect(self) -> Iterator[pytest.Item]:
-        self.nb = chapters.read(self.path)
+        self.nb, option = chapters.read(self.path), self.config.option
+        if option.missing and store.executed(self.nb, option.chapter_cache):
+            return
         self.code = [cell for cell in self.nb.cells if cell.cell_type == "code"]
-        references = {} if self.config.option.write_reference else self.references()
+        references = self.references() if self.compares else {}
         for cell, node in zip(chapters.cells(self.path), self.code, strict=True):
             options = defaultdict(bool, find_metadata_tags(cell.metadata))
             node.outputs, node.execution_count = [], None
@@ -103,12 +152,15 @@ class ChapterFile(IPyNbFile):
             )
             item.line = cell.line
             yield item
+        if option.missing:
+            return
         yield ReferencesItem.from_parent(self, name="references")
         yield ProseItem.from_parent(self, name="prose")
 
     def setup(self) -> None:
         self.started = time.monotonic()
         self.fingerprint = store.fingerprint()
+        screen(self.config, f"{chapters.show(self.path):42}")
         super().setup()
         reply = self.kernel.kc.kernel_info(reply=True, timeout=30)
         self.nb.metadata["language_info"] = reply["content"]["language_info"]
@@ -130,10 +182,12 @@ class ChapterFile(IPyNbFile):
 
     def teardown(self) -> None:
         super().teardown()
+        name, seconds = chapters.show(self.path), time.monotonic() - self.started
+        verdict = "  FAILED" if name in self.config.stash[FAULTS] else ""
+        screen(self.config, f"{seconds:6.1f} s{verdict}\n")
         if not self.done:
             return
-        seconds = time.monotonic() - self.started
-        self.config.stash[SECONDS][chapters.show(self.path)] = seconds
+        self.config.stash[SECONDS][name] = seconds
         if self.complete():
             if self.config.option.write_reference:
                 self.write_references()
@@ -167,7 +221,7 @@ class ChapterCell(IPyNbCell):
     def runtest(self) -> None:
         if self.chapter.broken is not None:
             pytest.skip(f"cell {self.chapter.broken} of this chapter has failed before")
-        checked = self.options["check"] and not self.config.option.write_reference
+        checked = self.options["check"] and self.chapter.compares
         missing = checked and self.cell.execution_count is None
         try:
             super().runtest()
@@ -220,6 +274,16 @@ class ChapterCell(IPyNbCell):
             traceback = COLORS.sub("", traceback)
         return f"{told}{traceback}"
 
+    def fault(self, error: BaseException) -> str:
+        """Where in the chapter the cell went wrong, and how, in one line."""
+        line, said = self.line, str(error).split("\n")[0]
+        for output in self.test_outputs or []:
+            if output.output_type == "error":
+                said = f"{output.ename}: {output.evalue}".split("\n")[0]
+                if frame := FRAME.search(COLORS.sub("", "\n".join(output.traceback))):
+                    line += int(frame[1]) - 1
+        return f"{chapters.show(self.path)}:{line}: {said}"
+
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, self.line - 1, f"{chapters.show(self.path)}::{self.name}"
 
@@ -238,6 +302,10 @@ class CheckItem(pytest.Item):
 
     def faults(self) -> list[tuple[str, str]]:
         raise NotImplementedError
+
+    def fault(self, error: BaseException) -> str:
+        """The first of the faults."""
+        return str(error).split("\n")[0]
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, ChapterFault):

@@ -224,7 +224,9 @@ def first_cell(repository: str, version: str) -> NotebookNode:
     """Installs the package at the book's version; PyTorch stays Colab's own."""
     source = (
         "# The book's package, at the version of this page.\n"
-        f'%pip install --quiet "annotated[fast] @ git+{repository}@v{version}"\n\n{STAND_IN}'
+        f'%pip install --quiet "annotated[fast] @ git+{repository}@v{version}"\n'
+        "import annotated  # before PyTorch, whose threads then sleep while they wait\n\n"
+        f"{STAND_IN}"
     )
     return nbformat.v4.new_code_cell(source)
 
