@@ -1,5 +1,7 @@
 """The time that a page takes to read is counted, said in its box, and kept short."""
 
+import re
+
 import pytest
 
 from tools import chapters, reading
@@ -100,3 +102,10 @@ def test_the_way_to_a_translation_is_short():
 def test_every_page_of_the_contents_has_a_box():
     pages = {path for path in reading.parts() if chapters.is_chapter(path)}
     assert pages - {*BOXED} == set()
+
+
+@pytest.mark.parametrize("path", chapters.paths(), ids=chapters.name_of)
+def test_a_link_names_the_page_that_it_leads_to(path):
+    """Not its number alone: whoever reads on paper, or by ear, has only the words."""
+    links = re.findall(r"\[([^\]]*)\]\([^)\s]+\.md[^)]*\)", path.read_text("utf8"))
+    assert not [text for text in links if re.fullmatch(r"(?i)((section|chapter)s? )?[\d.]+", text)]
