@@ -53,6 +53,13 @@ def test_hours_are_rounded_to_halves(namespace, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("each", [11, 14, 17, 20])
+def test_the_hours_of_the_ways_add_up_to_the_total(namespace, monkeypatch, each):
+    monkeypatch.setitem(namespace, "minutes", lambda name: each)
+    hours = re.findall(r": ([\d.]+) hours? of prose", namespace["ways"]())
+    assert len(hours) == 2 and sum(map(float, hours)) == float(namespace["total"]())
+
+
 @pytest.mark.parametrize("name", ["your-own-text", "glossary", "symbols", "cheat-sheet", "ledger"])
 def test_what_one_looks_up_is_linked(name):
     text = (ROOT / "intro.md").read_text("utf8")
