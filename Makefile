@@ -49,6 +49,7 @@ bench: .venv/ready ## speed beside torch.nn.Transformer, Marian, CTranslate2, in
 	$(PY) -m tools.bench train --record results/bench-training.json
 	$(PY) -m tools.bench ladder --record results/bench-ladder.json
 	$(PY) -m tools.bench growth --record results/bench-growth.json
+	$(PY) -m tools.bench layers --record results/layers.json
 	$(PY) -m tools.bench decode --record results/bench-decoding.json
 	$(PY) -m tools.bench bleu --record results/bench-bleu.json
 
