@@ -50,6 +50,7 @@ bench: .venv/ready ## speed beside torch.nn.Transformer, Marian, CTranslate2, in
 	$(PY) -m tools.bench ladder --record results/bench-ladder.json
 	$(PY) -m tools.bench growth --record results/bench-growth.json
 	$(PY) -m tools.bench threads --record results/bench-threads.json
+	$(PY) -m tools.bench layers --record results/layers.json
 	$(PY) -m tools.bench decode --record results/bench-decoding.json
 	$(PY) -m tools.bench bleu --record results/bench-bleu.json
 

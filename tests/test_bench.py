@@ -16,7 +16,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from annotated.data.batching import collate
 from annotated.model.positions import sinusoids
 from annotated.model.transformer import TransformerConfig
-from tools.bench import contenders, growth, ladder, measure, report, threads, train, work
+from tools.bench import (
+    contenders,
+    growth,
+    ladder,
+    layers,
+    measure,
+    report,
+    threads,
+    train,
+    work,
+)
 from tools.bench.__main__ import main, parser
 
 CONFIG = TransformerConfig(50, layers=2, d_model=16, d_ff=24, heads=2, dropout=0.0)
@@ -345,7 +355,7 @@ def at_once(monkeypatch):
         monkeypatch.setattr(module, "in_fresh_process", here)
 
 
-@pytest.mark.parametrize("command", ["train", "growth", "ladder"])
+@pytest.mark.parametrize("command", ["train", "growth", "ladder", "layers"])
 def test_a_quick_run_leaves_a_whole_record(command, at_once, tmp_path, capsys):
     path = tmp_path / "bench-quick.json"
     words = [command, "--quick", "--record", str(path)]
@@ -357,7 +367,7 @@ def test_a_quick_run_leaves_a_whole_record(command, at_once, tmp_path, capsys):
     said = shlex.split(read["command"])
     assert said == program + words
     parser().parse_args(said[len(program) :])
-    assert "ms/step" in capsys.readouterr().out
+    assert ("ms, forward" if command == "layers" else "ms/step") in capsys.readouterr().out
     assert torch.get_float32_matmul_precision() == "highest"
 
 
@@ -437,6 +447,23 @@ def test_the_reach_is_read_off_the_row_of_torch_as_it_comes():
 def test_where_attention_takes_half_of_the_step():
     assert growth.crossing([(16, 0.1), (64, 0.3), (256, 0.7)]) == pytest.approx(128)
     assert growth.crossing([(16, 0.1), (64, 0.3)]) is None
+
+
+def test_the_fused_layer_is_the_layer():
+    torch.manual_seed(0)
+    ours, x = layers.layers(128), torch.randn(2, 5, 128)
+    for name in ("self-attention", "its pairs"):
+        torch.testing.assert_close(ours[f"{name}, fused"](x), ours[name](x))
+
+
+def test_crossings_of_layers_are_where_their_times_are_equal():
+    names = ["self-attention", "its maps", "its pairs", "its pairs, fused"]
+    names += ["recurrent", "recurrent, nn.LSTM", "convolution"]
+    times = dict.fromkeys(names, 4.0) | {"recurrent": 64.0}
+    rows = [{"d_model": 8, "length": n} | times | {"its pairs": n / 4} for n in (4, 64)]
+    found = layers.crossings(rows)
+    assert found["pairs, maps"]["8"] == pytest.approx(16, rel=0.3)
+    assert found["self-attention, recurrent"] == {"8": None}
 
 
 def test_a_table_lines_its_numbers_up():

@@ -16,6 +16,7 @@ MAY_USE = {
     "translation": {"model", "data"},
     "fast": {"model", "data", "translation", "training.folders", "training.checkpoints"},
     "training": {"model", "data", "fast", "pictures"},
+    "evidence": {"model", "data", "training", "translation", "pictures"},
     "cli": {"model", "data", "translation", "fast", "training", "pictures"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

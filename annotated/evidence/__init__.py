@@ -1,0 +1,1 @@
+"""What the paper argues with: its layer beside others (Section 4)."""
