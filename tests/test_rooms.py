@@ -16,6 +16,7 @@ MAY_USE = {
     "translation": {"model", "data"},
     "fast": {"model", "data", "translation", "training.folders", "training.checkpoints"},
     "training": {"model", "data", "fast", "pictures"},
+    "exercises": {"model", "data", "translation", "fast", "training", "pictures"},
     "cli": {"model", "data", "translation", "fast", "training", "pictures"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
