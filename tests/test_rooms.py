@@ -17,6 +17,7 @@ MAY_USE = {
     "fast": {"model", "data", "translation", "training.folders", "training.checkpoints"},
     "training": {"model", "data", "fast", "pictures"},
     "evidence": {"model", "data", "training", "translation", "pictures"},
+    "exercises": {"model", "data", "translation", "fast", "training", "pictures"},
     "cli": {"model", "data", "translation", "fast", "training", "pictures"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
