@@ -29,6 +29,10 @@ LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 EXERCISE = re.compile(r"\{exercise\}[^\n]*\n(?::[\w-]+:[^\n]*\n)*?:label:\s*(\S+)")
 TITLE = re.compile(r"^\(([\w:.-]+)\)=\s*\n+#+ +(.*)$", re.MULTILINE)
 GLUE_IMPORT = re.compile(r"^from myst_nb import glue\n?", re.MULTILINE)
+UNNAMED = (
+    "The notebooks install the package from the repository that publishes the book: set "
+    "repository.url in _config.yml to its address on GitHub."
+)
 STAND_IN = "def glue(name, value, display=True): ...  # in the book, puts a value into the prose"
 
 
@@ -300,7 +304,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     from annotated import __version__
 
-    repository = chapters.book_config()["repository"]["url"]
+    repository = chapters.repository()
+    if repository is None:
+        print(UNNAMED, file=sys.stderr)
+        return 1
     try:  # all, before any is written
         made = {
             chapters.name_of(path): convert(path, repository, __version__, ROOT / "references.bib")
