@@ -78,6 +78,11 @@ def test_every_line_is_that_of_its_definition(rows):
         assert re.match(rf"(class|def) {name}\b", source)
 
 
+def test_in_a_workflow_code_is_the_forks(namespace, monkeypatch):
+    monkeypatch.setenv("GITHUB_REPOSITORY", "them/fork")
+    assert namespace["repository"].__wrapped__() == "https://github.com/them/fork/blob/main"
+
+
 def test_every_page_is_there(rows):
     for target in re.findall(r"\]\((\.\./\S+\.md)\)", "\n".join(row[2] for row in rows)):
         assert (PAGE.parent / target).exists()

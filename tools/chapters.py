@@ -46,7 +46,7 @@ def book_config() -> dict[str, Any]:
 
 
 def repository() -> str | None:
-    """The repository's address on GitHub: a workflow's own, or that in _config.yml, if it is set."""
+    """The repository's address on GitHub: a workflow's own, or that in _config.yml if it is set."""
     if name := os.environ.get("GITHUB_REPOSITORY"):
         return f"https://github.com/{name}"
     url = book_config().get("repository", {}).get("url", "").rstrip("/")

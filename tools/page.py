@@ -55,7 +55,7 @@ def number_exercises(app: Sphinx, env: BuildEnvironment) -> None:
 
 
 def name_repository(app: Sphinx, config: Config) -> None:
-    """Lets the buttons lead to the repository that publishes the book; without one there are none."""
+    """The buttons lead to the repository that publishes the book; without one there are none."""
     repository = chapters.repository()
     config.html_theme_options["repository_url"] = repository or ""
     if not repository:
