@@ -80,11 +80,12 @@ def test_the_wheel_holds_all_that_the_package_reads(tmp_path):
     assert os.listdir(run_notebooks.ROOT) == before
 
 
-@pytest.mark.parametrize("words", [["chapters/none.md"], ["tools"]])
-def test_a_chapter_that_is_not_there_is_said(words, capsys):
+@pytest.mark.parametrize("words", [["chapters/none.md"], ["intro.md", "tools"]])
+def test_a_chapter_that_is_not_there_is_said(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_notebooks, "PYTHON", tmp_path / "python")  # lest it begin
     with pytest.raises(SystemExit, match="2"):
         run_notebooks.main(words)
-    assert "there is no such chapter" in capsys.readouterr().err
+    assert f"there is no chapter in {words[-1]}\n" in capsys.readouterr().err
 
 
 def test_without_its_environment_it_says_what_makes_it(tmp_path, monkeypatch, capsys):

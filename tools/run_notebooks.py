@@ -102,10 +102,12 @@ def failure(path: Path, built: Path, home: Path) -> str | None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("chapters", nargs="*", type=Path, help="only these (default: all)")
-    wanted = [path.resolve() for path in parser.parse_args(arguments).chapters] or [ROOT]
-    paths = [path for path in chapters.paths() if any(path.is_relative_to(x) for x in wanted)]
-    if not paths:
-        parser.error("there is no such chapter")
+    paths: list[Path] = []
+    for wanted in parser.parse_args(arguments).chapters or [ROOT]:
+        found = [path for path in chapters.paths() if path.is_relative_to(wanted.resolve())]
+        if not found:
+            parser.error(f"there is no chapter in {wanted}")
+        paths += found
     if not PYTHON.exists():
         parser.error("there is no .venv-notebooks: make test-notebooks makes it")
     stopped = 0
