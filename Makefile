@@ -1,5 +1,5 @@
 # Attention Is All You Need, Rebuilt. Each target sets up .venv first, where it is missing or old.
-.PHONY: help book test test-torchtext lint tangle reference notebooks bench serve clean
+.PHONY: help book test test-notebooks test-torchtext lint tangle reference notebooks bench serve clean
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
 # chapters, a line each: no letters, no percentages, no list of what was skipped
@@ -21,6 +21,9 @@ book: .venv/ready ## the pages, in _build/html
 test: lint ## package, prose and printed outputs agree
 	@OMP_NUM_THREADS=1 $(PYTEST) tests -n 2 --ignore=tests/test_book.py
 	@$(EXECUTE) $(CHAPTERS)
+
+test-notebooks: .venv/ready .venv-notebooks/ready ## each notebook alone, with what its first cell installs
+	@$(PY) tools/run_notebooks.py $(CHAPTERS)
 
 test-torchtext: .venv-torchtext/ready ## the package on torch 2.3, and torchtext with it
 	OMP_NUM_THREADS=2 PYTHONPATH=$(CURDIR) .venv-torchtext/bin/python -m pytest -q --noconftest \
@@ -63,6 +66,13 @@ clean: ## remove all that was built, but not .venv
 
 .venv/ready: requirements.txt pyproject.toml tools/setup.sh
 	sh tools/setup.sh
+
+.venv-notebooks/ready: .venv/ready # a plain Jupyter
+	$(PY) -m venv --clear .venv-notebooks
+	echo '*' > .venv-notebooks/.gitignore # as newer Pythons do
+	.venv-notebooks/bin/python -m pip install --disable-pip-version-check --quiet \
+		-c requirements.txt ipykernel
+	touch .venv-notebooks/ready
 
 .venv-torchtext/ready: requirements-torchtext.txt tools/torchtext.sh
 	sh tools/torchtext.sh

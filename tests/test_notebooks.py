@@ -3,11 +3,12 @@
 import ast
 import re
 import unicodedata
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 
-from tools import chapters, notebooks, store
+from tools import chapters, notebooks, page, store
 from tools.page import colab_url
 
 REPOSITORY = "https://github.com/somebody/book"
@@ -171,7 +172,8 @@ def test_directives_and_roles_become_markdown(made):
         assert expected in unicode(text), expected
 
 
-def test_a_chapter_that_was_not_executed_is_no_notebook(tmp_path, monkeypatch, capsys):
+def test_a_chapter_that_was_not_executed_is_no_notebook(tmp_path, monkeypatch, capsys, named):
+    named(REPOSITORY)
     monkeypatch.setattr(store, "executed", lambda notebook: None)
     path, out = tmp_path / "chapter.md", tmp_path / "out"
     path.write_text(CHAPTER, "utf8")
@@ -194,6 +196,71 @@ def test_a_page_without_code_needs_no_outputs(tmp_path, monkeypatch):
     path = tmp_path / "chapter.md"
     path.write_text(CHAPTER.split("(label)=")[0], "utf8")
     assert notebooks.convert(path, REPOSITORY, "1.2.3", tmp_path / "none.bib").cells
+
+
+@pytest.fixture
+def named(monkeypatch):
+    """Names the repository in _config.yml, and in a workflow's environment."""
+
+    def name(url, workflow=None):
+        monkeypatch.setattr(chapters, "book_config", lambda: {"repository": {"url": url}})
+        monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+        if workflow is not None:
+            monkeypatch.setenv("GITHUB_REPOSITORY", workflow)
+
+    return name
+
+
+OURS, NOBODYS = "https://github.com/us/book", "https://github.com/OWNER/REPOSITORY"
+
+
+@pytest.mark.parametrize(
+    ("url", "workflow", "expected"),
+    [
+        (OURS, None, OURS),
+        (f"{OURS}/", None, OURS),
+        (OURS, "", OURS),
+        (OURS, "them/fork", "https://github.com/them/fork"),
+        (NOBODYS, "them/fork", "https://github.com/them/fork"),
+        (NOBODYS, None, None),
+        ("", None, None),
+    ],
+)
+def test_a_fork_publishes_under_its_own_name(url, workflow, expected, named):
+    named(url, workflow)
+    assert chapters.repository() == expected
+    app = SimpleNamespace(config=SimpleNamespace(html_theme_options={"repository_url": url}))
+    app.config.html_theme_options |= dict.fromkeys(page.BUTTONS, True)
+    page.name_repository(app, app.config)
+    options = app.config.html_theme_options
+    assert options["repository_url"] == (expected or "")
+    assert all(options[button] is bool(expected) for button in page.BUTTONS)
+
+
+def test_the_notebooks_install_the_fork(tmp_path, monkeypatch, named):
+    named(NOBODYS, "them/fork")
+    monkeypatch.setattr(store, "executed", lambda notebook: None)
+    (tmp_path / "chapter.md").write_text(CHAPTER.split("(label)=")[0], "utf8")
+    assert notebooks.main([str(tmp_path / "chapter.md"), "--out", str(tmp_path)]) == 0
+    assert "git+https://github.com/them/fork@v" in (tmp_path / "chapter.ipynb").read_text("utf8")
+
+
+def test_where_nobody_named_the_repository_a_sentence_says_how(tmp_path, capsys, named):
+    named(NOBODYS)
+    assert notebooks.main(["--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "repository.url in _config.yml" in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_there_is_no_button_to_a_notebook_that_nobody_publishes():
+    path = chapters.ROOT / "intro.md"
+    for url, buttons in ((OURS, 1), ("", 0)):
+        config = SimpleNamespace(html_theme_options={"repository_url": url})
+        app = SimpleNamespace(config=config, env=SimpleNamespace(doc2path=lambda name: path))
+        context: dict = {}
+        page.add_colab_button(app, "intro", "", context, object())
+        assert len(context.get("header_buttons", [])) == buttons
 
 
 def unicode(text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from annotated import results
 from annotated.cli.main import parser as annotated
 from tools import scale
 from tools.bench import __main__ as bench
@@ -58,6 +59,21 @@ def parse(command):
             break
     else:
         pytest.fail(f"no program of ours begins with {words[0]}")
+
+
+def test_a_record_is_had_by_its_name_wherever_the_package_is():
+    assert results.names() == sorted(path.stem for path in RESULTS)
+    assert results.names("candidate-*") == [
+        path.stem for path in RESULTS if path.stem.startswith("candidate-")
+    ]
+    for path in RESULTS:
+        assert results.load(path.stem) == json.loads(path.read_text("utf8"))
+
+
+@pytest.mark.parametrize("name", ["nothing", "", "../results/pretrained", "*"])
+def test_a_record_that_is_not_there_is_said_in_a_sentence(name):
+    with pytest.raises(ValueError, match=f"^no recorded run {re.escape(repr(name))}.*pretrained"):
+        results.load(name)
 
 
 AVERAGED = [path for path in RESULTS if '"averaged": [' in path.read_text("utf8")]

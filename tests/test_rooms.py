@@ -8,7 +8,7 @@ import pytest
 import annotated
 
 PACKAGE = Path(annotated.__file__).parent
-PLUMBING = {"files", "ranges"}  # that every room may use
+PLUMBING = {"files", "ranges", "results"}  # that every room may use
 MAY_USE = {
     "pictures": set(),
     "model": set(),

@@ -1,5 +1,6 @@
 """Reads the chapters as the book reads them: with myst-nb's reader and the book's settings."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ import annotated  # noqa: F401  kernels that are started here inherit its settin
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"
+PLACEHOLDER = "/OWNER/REPOSITORY"  # in _config.yml, until somebody publishes the book
 
 
 class ChapterError(ValueError):
@@ -41,6 +43,14 @@ def book_config() -> dict[str, Any]:
     """The settings of _config.yml."""
     path = ROOT / "_config.yml"
     return yaml.safe_load(path.read_text("utf8")) if path.exists() else {}
+
+
+def repository() -> str | None:
+    """The repository's address on GitHub: a workflow's own, or that in _config.yml if it is set."""
+    if name := os.environ.get("GITHUB_REPOSITORY"):
+        return f"https://github.com/{name}"
+    url = book_config().get("repository", {}).get("url", "").rstrip("/")
+    return url if url and not url.endswith(PLACEHOLDER) else None
 
 
 def paths() -> list[Path]:

@@ -29,6 +29,10 @@ LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 EXERCISE = re.compile(r"\{exercise\}[^\n]*\n(?::[\w-]+:[^\n]*\n)*?:label:\s*(\S+)")
 TITLE = re.compile(r"^\(([\w:.-]+)\)=\s*\n+#+ +(.*)$", re.MULTILINE)
 GLUE_IMPORT = re.compile(r"^from myst_nb import glue\n?", re.MULTILINE)
+UNNAMED = (
+    "The notebooks install the package from the repository that publishes the book: set "
+    "repository.url in _config.yml to its address on GitHub."
+)
 STAND_IN = "def glue(name, value, display=True): ...  # in the book, puts a value into the prose"
 
 
@@ -220,11 +224,11 @@ class Converter:
         return text
 
 
-def first_cell(repository: str, version: str) -> NotebookNode:
-    """Installs the package at the book's version; PyTorch stays Colab's own."""
+def first_cell(package: str) -> NotebookNode:
+    """Installs the package from an address that pip knows; PyTorch stays Colab's own."""
     source = (
         "# The book's package, at the version of this page.\n"
-        f'%pip install --quiet "annotated[fast] @ git+{repository}@v{version}"\n'
+        f'%pip install --quiet "annotated[fast] @ {package}"\n'
         "import annotated  # before PyTorch, whose threads then sleep while they wait\n\n"
         f"{STAND_IN}"
     )
@@ -256,8 +260,10 @@ def convert(path: Path, repository: str, version: str, bibliography: Path) -> No
             text = converter.markdown(cell.source)
             cells += [nbformat.v4.new_markdown_cell(text)] if text else []
         elif cell.cell_type == "code":
-            cells.append(code_cell(cell, converter))
-    cells.insert(min(1, len(cells)), first_cell(repository, version))
+            cells.append(code_cell(cell))
+            cells[-1].outputs = outputs(cell, converter)
+            cells[-1].execution_count = cell.get("execution_count")
+    cells.insert(min(1, len(cells)), first_cell(f"git+{repository}@v{version}"))
     if library.cited:
         cells.append(nbformat.v4.new_markdown_cell(library.list()))
     for place, cell in enumerate(cells):
@@ -272,25 +278,24 @@ def convert(path: Path, repository: str, version: str, bibliography: Path) -> No
     return made
 
 
-def code_cell(cell: NotebookNode, converter: Converter) -> NotebookNode:
-    """A code cell without the book's own: glue comes from the first cell, Markdown is plain."""
-    outputs = [
+def code_cell(cell: NotebookNode) -> NotebookNode:
+    """A code cell without outputs and without the book's own: glue comes from the first cell."""
+    tags = [tag for tag in cell.metadata.get("tags", []) if tag in ("export", "raises-exception")]
+    metadata = {"tags": tags} if tags else {}
+    return nbformat.v4.new_code_cell(GLUE_IMPORT.sub("", cell.source), metadata=metadata)
+
+
+def outputs(cell: NotebookNode, converter: Converter) -> list[NotebookNode]:
+    """A cell's outputs without glued values; their Markdown is plain."""
+    kept = [
         output
         for output in cell.get("outputs", [])
         if "scrapbook" not in output.get("metadata", {})
     ]
-    for output in outputs:
+    for output in kept:
         if text := output.get("data", {}).get("text/markdown"):
             output.data["text/markdown"] = converter.markdown(text)
-    made = nbformat.v4.new_code_cell(
-        GLUE_IMPORT.sub("", cell.source),
-        outputs=outputs,
-        execution_count=cell.get("execution_count"),
-    )
-    tags = [tag for tag in cell.metadata.get("tags", []) if tag in ("export", "raises-exception")]
-    if tags:
-        made.metadata["tags"] = tags
-    return made
+    return kept
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -300,7 +305,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     from annotated import __version__
 
-    repository = chapters.book_config()["repository"]["url"]
+    repository = chapters.repository()
+    if repository is None:
+        print(UNNAMED, file=sys.stderr)
+        return 1
     try:  # all, before any is written
         made = {
             chapters.name_of(path): convert(path, repository, __version__, ROOT / "references.bib")

@@ -13,6 +13,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 
 from tools import chapters
@@ -20,6 +21,7 @@ from tools.tangle import file_of
 
 COLAB = "https://colab.research.google.com/github"
 NOTEBOOKS = "notebooks"  # the branch that holds them
+BUTTONS = ("use_repository_button", "use_issues_button")  # of the theme
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
 
 
@@ -52,6 +54,14 @@ def number_exercises(app: Sphinx, env: BuildEnvironment) -> None:
                 numbers[label] = (count,)
 
 
+def name_repository(app: Sphinx, config: Config) -> None:
+    """The buttons lead to the repository that publishes the book; without one there are none."""
+    repository = chapters.repository()
+    config.html_theme_options["repository_url"] = repository or ""
+    if not repository:
+        config.html_theme_options.update(dict.fromkeys(BUTTONS, False))
+
+
 def colab_url(repository: str, name: str) -> str:
     """Where Colab opens the notebook of the chapter `name`."""
     owner = repository.rstrip("/").removeprefix("https://github.com/")
@@ -62,9 +72,13 @@ def add_colab_button(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
     """Puts the button beside the theme's own, on pages that are notebooks."""
-    if doctree is None or not chapters.is_chapter(Path(app.env.doc2path(pagename))):
-        return
     repository = app.config.html_theme_options.get("repository_url", "")
+    if (
+        not repository
+        or doctree is None
+        or not chapters.is_chapter(Path(app.env.doc2path(pagename)))
+    ):
+        return
     button = {
         "type": "link",
         "url": colab_url(repository, pagename.removeprefix("chapters/")),
@@ -92,6 +106,7 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("config-inited", name_repository)
     app.connect("doctree-read", label_exports)
     app.connect("env-check-consistency", number_exercises)
     app.connect("html-page-context", add_colab_button, priority=600)  # after the theme's buttons
