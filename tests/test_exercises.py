@@ -223,6 +223,9 @@ def test_what_differs(got, wanted, found):
 def test_a_value_takes_one_line():
     assert "\n" not in show(np.ones((20, 3)))
     assert show({"a": [1, 0.5]}) == "{a: [1, 0.5]}"
+    assert show(torch.ones(3, 3, dtype=torch.bool).tril()) == "bool (3, 3): 100 110 111"
+    assert show(torch.ones(2, dtype=torch.bool)) == "bool (2,): 11"
+    assert show(torch.arange(9)) == "int64 (9,): 0 1 2 3 4 5 ..."
     assert show(torch.nn.Linear(2, 2)) == "a Linear"
     assert len(show("x" * 200)) < 100
 

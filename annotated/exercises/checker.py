@@ -121,7 +121,8 @@ def said(name: str, exercise: Exercise, i: int, got: Any, wanted: Any, found: st
     shown = [f"{each} = {show(x)}" for each, x in arguments]
     lines = [f'On inputs("{name}")[{i}]:', *(f"  {each}" for each in shown)]
     if isinstance(got, Raised):
-        return [*lines, f"{type(got.error).__name__}: {got.error}", *own_line(got.error)]
+        message = str(got.error).strip().split("\n")[0]
+        return [*lines, f"{type(got.error).__name__}: {message}", *own_line(got.error)]
     lines += [f"came out:        {show(got)}", f"should come out: {show(wanted)}"]
     return [*lines, f"difference:      {found}"]
 

@@ -84,13 +84,21 @@ def name_of(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def words(x: Tensor, most: int) -> list[str]:
+    """The first numbers of a tensor; of a mask the first rows, in zeros and ones."""
+    if x.dtype != torch.bool:
+        return [show(number) for number in x.flatten()[:most]]
+    rows = x.int().flatten(0, -2) if x.ndim > 1 else x.int()[None]
+    return ["".join(map(str, row)) for row in rows[:most].tolist()]
+
+
 def show(x: Any) -> str:
     """A value in a line: of a tensor the type, the shape and the first numbers."""
     x = plain(x)
     if isinstance(x, Tensor):
-        numbers = [show(number) for number in x.flatten()[:NUMBERS]]
-        rest = ["..."] if x.numel() > NUMBERS else []
-        return f"{name_of(x.dtype)} {tuple(x.shape)}: {' '.join(numbers + rest)}"
+        numbers = words(x, NUMBERS + 1)
+        rest = ["..."] if len(numbers) > NUMBERS else []
+        return f"{name_of(x.dtype)} {tuple(x.shape)}: {' '.join(numbers[:NUMBERS] + rest)}"
     if isinstance(x, float):
         return f"{x:.4g}"
     if isinstance(x, list):
