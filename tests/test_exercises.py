@@ -197,7 +197,7 @@ def test_an_unknown_name_says_which_there_are():
         ({"a": 1}, {"b": 1}, "the keys: ['a'] instead of ['b']"),
         ({"a": 1}, {"a": 2}, "at ['a'], 1 instead of 2"),
         (None, 0.5, "the type: None (is there a return?) instead of a number"),
-        (np.ones((2, 2)), [], "the type: ndarray instead of a list"),
+        (np.ones((2, 2)), [], "the type: ndarray instead of a list or tuple"),
         ("ja", "nein", "'ja' instead of 'nein'"),
         (torch.ones(2, 1), torch.ones(2), "the shape: (2, 1) instead of (2,)"),
         (torch.ones(2).double(), torch.ones(2), "the dtype: float64 instead of float32"),

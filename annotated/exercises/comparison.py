@@ -32,7 +32,9 @@ def kind(x: Any) -> str:
         return "None (is there a return?)"
     if isinstance(x, int | float) and not isinstance(x, bool):
         return "a number"
-    return {list: "a list", bool: "True or False", str: "a text"}.get(type(x), type(x).__name__)
+    return {list: "a list or tuple", bool: "True or False", str: "a text"}.get(
+        type(x), type(x).__name__
+    )
 
 
 def difference(got: Any, wanted: Any) -> str | None:

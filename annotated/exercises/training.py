@@ -68,7 +68,7 @@ EXERCISES = {
     "optimizer-6": Exercise(
         clipped,
         lambda: [
-            ([torch.tensor([3.0, 0.0]), torch.tensor([[0.0, 4.0]])], 1.0),
+            ([torch.tensor([2.0, 1.0]), torch.tensor([[2.0, 4.0]])], 1.0),
             ([torch.tensor([0.3, 0.4]), torch.tensor([0.1])], 1.0),
             ([torch.randn(3), torch.randn(2, 2)], 0.5),
         ],
