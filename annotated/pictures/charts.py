@@ -75,7 +75,9 @@ def chart(width: float, height: float, columns: int = 1, **grid: Any) -> tuple[F
 def finish(figure: Figure, caption: str, alt: str) -> Picture:
     """The drawn figure as a Picture: no fixed size, the page's ink, nothing but the svg element."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    figure.savefig(
+        buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    )
     svg = buffer.getvalue()
     svg = with_own_ids(svg[svg.index("<svg ") :].replace(INK, "currentColor"))
     inches = figure.get_size_inches()
