@@ -21,7 +21,7 @@ def definitions(source: str) -> list[ast.ClassDef | ast.FunctionDef]:
 
 
 def what(source: str) -> str:
-    """What a folded cell hides: "the code of the picture", "the imports", "sharpness()".
+    """What a folded cell hides: "the code of the picture", "the imports", "sharpness".
 
     Its last statement says so, its definitions, or its first statement; else it is "the code".
     """
@@ -34,8 +34,8 @@ def what(source: str) -> str:
         return "the code of the table"
     if isinstance(body[0], ast.Import | ast.ImportFrom):
         return "the imports"
-    if names := [f"{one.name}()" for one in definitions(source)]:
-        return " and ".join(names) if len(names) < 3 else f"{len(names)} functions"
+    if names := [one.name for one in definitions(source)]:
+        return " and ".join(names) if len(names) < 3 else f"{len(names)} definitions"
     if all(isinstance(one, ast.Assert) for one in body) or called(body[-1]) == "assert_close":
         return "the checks"
     return "the code"

@@ -85,7 +85,7 @@ def label_equations(app: Sphinx, doctree: nodes.document) -> None:
     """Gives the paper's equations, those with its numbers, an anchor and a place in the index."""
     for block in list(doctree.findall(nodes.math_block)):
         for number in TAG.findall(block.astext()):
-            anchor(block, f"equation-{number}", f"equation {number}")
+            anchor(block, f"eq-{number}", f"equation {number}")
 
 
 def anchor(node: nodes.Element, name: str, entry: str) -> None:
