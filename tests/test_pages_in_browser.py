@@ -21,7 +21,7 @@ BOOK = Path(__file__).resolve().parent.parent / "_build" / "html"
 PAGES = sorted(
     path.relative_to(BOOK).as_posix()
     for path in BOOK.rglob("*.html")
-    if "_static" not in path.parts and 'http-equiv="refresh"' not in path.read_text("utf8")
+    if "_static" not in path.parts and 'http-equiv="refresh"' not in path.read_text("utf8").lower()
 )
 WIDTHS = (1440, 820, 390)
 HEAVIEST = 1_000_000  # bytes of a first load
