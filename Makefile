@@ -1,5 +1,6 @@
 # Attention Is All You Need, Rebuilt. Each target sets up .venv first, where it is missing or old.
-.PHONY: help book test test-notebooks test-torchtext lint tangle reference notebooks bench serve clean
+.PHONY: help book test test-pages chromium test-notebooks test-torchtext lint tangle reference \
+	notebooks bench serve clean
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
 # chapters, a line each: no letters, no percentages, no list of what was skipped
@@ -19,8 +20,15 @@ book: .venv/ready ## the pages, in _build/html
 	@echo "The book is at _build/html/index.html: open it in a browser, or: make serve"
 
 test: lint ## package, prose and printed outputs agree
-	@OMP_NUM_THREADS=1 $(PYTEST) tests -n 2 --ignore=tests/test_book.py
+	@OMP_NUM_THREADS=1 $(PYTEST) tests -n 2 --ignore=tests/test_book.py \
+		--ignore=tests/test_pages_in_browser.py
 	@$(EXECUTE) $(CHAPTERS)
+
+test-pages: chromium ## the built pages in Chromium: two themes, three widths, on paper
+	@$(PYTEST) tests/test_pages_in_browser.py -n 2
+
+chromium: .venv/pages
+	@command -v chromium > /dev/null || $(PY) -m playwright install chromium
 
 test-notebooks: .venv/ready .venv-notebooks/ready ## each notebook alone, with what its first cell installs
 	@$(PY) tools/run_notebooks.py $(CHAPTERS)
@@ -66,6 +74,11 @@ clean: ## remove all that was built, but not .venv
 
 .venv/ready: requirements.txt pyproject.toml tools/setup.sh
 	sh tools/setup.sh
+
+.venv/pages: requirements-pages.txt .venv/ready
+	$(PY) -m pip install --disable-pip-version-check --quiet -c requirements.txt \
+		-r requirements-pages.txt
+	touch .venv/pages
 
 .venv-notebooks/ready: .venv/ready # a plain Jupyter
 	$(PY) -m venv --clear .venv-notebooks

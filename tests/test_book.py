@@ -1,8 +1,11 @@
 """The built pages: whole, and without a single request to anybody else."""
 
 import re
+from collections import Counter
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -38,6 +41,8 @@ class Loads(HTMLParser):
         super().__init__()
         self.outside: list[str] = []
         self.inside: list[str] = []
+        self.fragments: list[str] = []
+        self.ids: list[str] = []
         self.feed(page.read_text("utf8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -50,6 +55,9 @@ class Loads(HTMLParser):
                 self.outside.append(f"<{tag} {name}={attributes[name]}>")
         if IN_CSS.search(attributes.get("style", "")):
             self.outside.append(f"<{tag} style={attributes['style']}>")
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        if tag == "a" and re.match(r"[^:?]*#.", attributes.get("href", "")):
+            self.fragments.append(attributes["href"])
         if tag == "a" and not re.match(r"[a-z]+:|//|#|$", attributes.get("href", "")):
             self.inside.append(attributes["href"])
 
@@ -70,6 +78,29 @@ def test_links_within_the_book_lead_somewhere(page):
     targets = {link.split("#")[0].split("?")[0] for link in Loads(page).inside}
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert missing == []
+
+
+@cache
+def ids(page: Path) -> list[str]:
+    return Loads(page).ids
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(BOOK).as_posix())
+def test_links_to_a_place_on_a_page_find_it(page):
+    lost = []
+    for link in set(Loads(page).fragments):
+        path, place = link.split("#", 1)
+        target = (page.parent / path).resolve() if path else page
+        if target.suffix == ".html" and unquote(place) not in ids(target):
+            lost.append(link)
+    assert lost == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(BOOK).as_posix())
+def test_an_id_stands_on_a_page_once(page):
+    twice = {name: count for name, count in Counter(ids(page)).items() if count > 1}
+    twice.pop("search-input", None)  # the theme's: in the head of the search page, and in it
+    assert twice == {}
 
 
 def test_every_chapter_of_the_table_of_contents_has_its_page():
@@ -95,7 +126,7 @@ def test_an_old_address_leads_to_a_page(old):
 
 def test_mathjax_is_here_with_its_fonts():
     folder = BOOK / "_static" / "mathjax"
-    assert (folder / "tex-chtml.js").exists()
+    assert (folder / "startup.js").exists()
     assert list(folder.rglob("*.woff"))
 
 

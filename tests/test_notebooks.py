@@ -253,14 +253,33 @@ def test_where_nobody_named_the_repository_a_sentence_says_how(tmp_path, capsys,
     assert not (tmp_path / "out").exists()
 
 
-def test_there_is_no_button_to_a_notebook_that_nobody_publishes():
+@pytest.mark.parametrize(
+    "url, written, offered",
+    [(OURS, True, ["Colab", ".ipynb"]), (OURS, False, ["Colab"]), ("", True, [])],
+)
+def test_there_is_no_button_to_a_notebook_that_nobody_publishes(
+    url, written, offered, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(page, "write_notebook", lambda *arguments: written)
     path = chapters.ROOT / "intro.md"
-    for url, buttons in ((OURS, 1), ("", 0)):
-        config = SimpleNamespace(html_theme_options={"repository_url": url})
-        app = SimpleNamespace(config=config, env=SimpleNamespace(doc2path=lambda name: path))
-        context: dict = {}
-        page.add_colab_button(app, "intro", "", context, object())
-        assert len(context.get("header_buttons", [])) == buttons
+    config = SimpleNamespace(html_theme_options={"repository_url": url})
+    env = SimpleNamespace(doc2path=lambda name: path)
+    app = SimpleNamespace(config=config, env=env, outdir=tmp_path)
+    downloads: dict = {"label": "download-buttons", "buttons": []}
+    context = {"header_buttons": [downloads], "pathto": lambda name, _: name}
+    page.add_buttons(app, "intro", "", context, object())
+    buttons = [*context["header_buttons"], *downloads["buttons"]]
+    assert [button["text"] for button in buttons if "text" in button] == offered
+
+
+def test_a_notebook_lies_beside_the_pages_if_its_chapter_was_executed(tmp_path, monkeypatch):
+    chapter, target = tmp_path / "chapter.md", tmp_path / "html" / "chapter.ipynb"
+    chapter.write_text(CHAPTER.split("(label)=")[0] + "```{code-cell}\n1\n```\n", "utf8")
+    monkeypatch.setattr(store, "executed", lambda notebook: None)
+    assert not page.write_notebook(chapter, OURS, target) and not target.exists()
+    monkeypatch.setattr(store, "executed", lambda notebook: notebook)
+    assert page.write_notebook(chapter, OURS, target)
+    assert nbformat.read(target, 4).cells
 
 
 def unicode(text: str) -> str:

@@ -1,5 +1,6 @@
 """Pictures: every picture is one well-formed SVG that follows the page's ink."""
 
+import re
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -47,6 +48,33 @@ def test_a_chart_is_the_same_every_time(name):
     one = CHARTS[name]().svg
     torch.manual_seed(0)
     assert CHARTS[name]().svg == one
+
+
+def ids(svg):
+    return [node.get("id") for node in ElementTree.fromstring(svg).iter() if node.get("id")]
+
+
+def test_two_charts_on_a_page_share_no_id():
+    shown = ids(CHARTS["lines"]().svg) + ids(CHARTS["bars"]().svg) + ids(CHARTS["weighted"]().svg)
+    assert shown and len(set(shown)) == len(shown)
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_names_what_it_uses_and_nothing_else(name):
+    svg = CHARTS[name]().svg
+    assert sorted(ids(svg)) == sorted(set(re.findall(r'(?:url\(|href=")#([^")]+)', svg)))
+
+
+def font_sizes(svg):
+    return [float(size) for size in re.findall(r'<text[^>]*?font-size(?:: |=")([\d.]+)', svg)]
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_label_is_never_shown_under_nine_pixels(name):
+    svg = CHARTS[name]().svg
+    least = float(re.search(r"min-width: (\d+)px", svg)[1])
+    unit = least / float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
+    assert min(font_sizes(svg)) * unit == pytest.approx(9, abs=0.1)
 
 
 def test_on_the_page_a_picture_has_a_caption_and_words_for_those_who_cannot_see_it():

@@ -27,8 +27,8 @@ def architecture(model: Any, caption: str = "", alt: str = "") -> Picture:
         diagram.circle(x, bottom - 132, 10, "+")
         diagram.arrow((x, bottom - 143), (x, start), head=False)
         edge, anchor = (x - 8, "end") if x == left else (x + 8, "start")
-        diagram.text(edge, bottom - 106, f"(B, {length}, {d_model})", anchor=anchor, size=12)
-        diagram.text(x + 8, start + 28, f"dropout {model.dropout.p:g}", anchor="start", size=12)
+        diagram.text(edge, bottom - 106, f"(B, {length}, {d_model})", anchor=anchor, size=13)
+        diagram.text(x + 8, start + 28, f"dropout {model.dropout.p:g}", anchor="start", size=13)
     diagram.box((left + right) / 2, bottom - 68, 430, 46, "", PALETTE[1])
     named(
         diagram,
@@ -53,7 +53,7 @@ def architecture(model: Any, caption: str = "", alt: str = "") -> Picture:
         (right - 80, cross),
     )
     diagram.text(left - 8, memory - 34, f"memory (B, S, {d_model})")
-    diagram.text(gutter - 5, (memory + cross) / 2, "keys,\nvalues", anchor="end", size=12)
+    diagram.text(gutter - 5, (memory + cross) / 2, "keys,\nvalues", anchor="end", size=13)
     diagram.arrow((right, top), (right, top - 22))
     diagram.box(right, top - 46, 184, 46, "", PALETTE[1])
     named(diagram, right, top - 46, "logits", f"{d_model} × {vocabulary:,}")
@@ -67,14 +67,14 @@ def architecture(model: Any, caption: str = "", alt: str = "") -> Picture:
     )
     diagram.arrow((right, top - 69), (right, top - 90))
     diagram.text(right, top - 103, f"scores (B, T, {vocabulary:,})")
-    svg = diagram.picture(caption).svg  # as wide as the page, and never wider than a telephone
-    return Picture(svg.replace("width: 520px", "width: 600px; max-width: 100%"), caption, alt)
+    svg = diagram.picture(caption).svg  # as wide as the page
+    return Picture(svg.replace("width: 520px", "width: 600px"), caption, alt)
 
 
 def named(diagram: Diagram, x: float, y: float, name: str, detail: str) -> None:
     """A name, and in a smaller line below it what it is made of."""
     diagram.text(x, y - 9, name)
-    diagram.text(x, y + 10, detail, size=12)
+    diagram.text(x, y + 10, detail, size=13)
 
 
 def draw_stack(
@@ -123,7 +123,7 @@ def draw_sublayer(
     diagram.box(x, norm, 160, 26, type(residual.norm).__name__, PALETTE[5])
     diagram.box(x, box, 160, 46, "", PALETTE[BLOCK_COLORS[name]])
     dropout = f"dropout {residual.dropout.p:g}"
-    diagram.text(x + 8, (box - 23 + plus + 8) / 2, dropout, anchor="start", size=12)
+    diagram.text(x + 8, (box - 23 + plus + 8) / 2, dropout, anchor="start", size=13)
     diagram.circle(x, plus, 10, "+")
     return box
 

@@ -1,6 +1,8 @@
 """Charts: lines, bars, points, matrices and alignments, drawn by matplotlib."""
 
+import hashlib
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,12 +15,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+LEAST = 9  # pixels: a label is never shown smaller; what is too wide then scrolls
 INK = "#010203"  # stands for the page's text color: replaced by currentColor in the SVG
 PALETTE = ["#3987d6", "#e0752d", "#2f9e6b", "#b05fc4", "#d1495b", "#a98a1d", "#8a8f98"]
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "annotated",
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
     "text.color": INK,
     "axes.edgecolor": INK,
@@ -71,12 +75,30 @@ def chart(width: float, height: float, columns: int = 1, **grid: Any) -> tuple[F
 def finish(figure: Figure, caption: str, alt: str) -> Picture:
     """The drawn figure as a Picture: no fixed size, the page's ink, nothing but the svg element."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(
+        buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    )
     svg = buffer.getvalue()
-    svg = svg[svg.index("<svg ") :].replace(INK, "currentColor")
+    svg = with_own_ids(svg[svg.index("<svg ") :].replace(INK, "currentColor"))
     inches = figure.get_size_inches()
     size = f'width="{inches[0] * 72:g}pt" height="{inches[1] * 72:g}pt"'
-    return Picture(svg.replace(size, f'style="width: {inches[0] * 96:.0f}px"', 1), caption, alt)
+    style = f'style="{widths(svg, inches[0] * 72, inches[0] * 96)}"'
+    return Picture(svg.replace(size, style, 1), caption, alt)
+
+
+def with_own_ids(svg: str) -> str:
+    """The SVG with ids of its own, so that many can stand on a page; unused ones are left out."""
+    own = "svg" + hashlib.sha256(svg.encode()).hexdigest()[:8]
+    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", svg)
+    return re.sub(r'(?<= id=")|(?<=url\(#)|(?<=href="#)', f"{own}-", svg)
+
+
+def widths(svg: str, units: float, pixels: float) -> str:
+    """The style of an SVG that is `units` wide inside: `pixels`, or what keeps labels readable."""
+    sizes = re.findall(r'<text[^>]*?font-size(?:: |=")([\d.]+)', svg)
+    least = LEAST * units / min(map(float, sizes)) if sizes else 0
+    return f"width: {pixels:.0f}px; min-width: {min(pixels, least):.0f}px"
 
 
 def label(axes: Axes, title: str, x: str, y: str) -> None:

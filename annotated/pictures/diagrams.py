@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from annotated.pictures.charts import PALETTE, Picture
+from annotated.pictures.charts import PALETTE, Picture, widths
 
 
 @dataclass
@@ -70,9 +70,10 @@ class Diagram:
 
     def picture(self, caption: str, alt: str = "") -> Picture:
         """What has been drawn."""
+        drawn = "".join(self.parts)
         svg = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:g} {self.height:g}" '
-            f'style="width: {self.width:g}px" font-family="sans-serif">' + "".join(self.parts)
+            f'style="{widths(drawn, self.width, self.width)}" font-family="sans-serif">{drawn}'
         )
         return Picture(svg + "</svg>", caption, alt)
 
