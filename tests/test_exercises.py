@@ -242,7 +242,7 @@ def test_a_mistake_may_be_an_error():
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     path
-    for part in ("model", "data", "training", "translation")
+    for part in ("model", "data", "training", "translation", "evidence")
     for path in sorted((ROOT / "chapters" / part).glob("*.md"))
 ]
 TASK = re.compile(

@@ -2,10 +2,16 @@
 
 from typing import Any
 
-from annotated.exercises import data, model, training, translation
+from annotated.exercises import data, evidence, model, training, translation
 from annotated.exercises.checker import Arguments, Exercise, verdict
 
-EXERCISES = model.EXERCISES | data.EXERCISES | training.EXERCISES | translation.EXERCISES
+EXERCISES = (
+    model.EXERCISES
+    | data.EXERCISES
+    | training.EXERCISES
+    | translation.EXERCISES
+    | evidence.EXERCISES
+)
 
 
 def check(name: str, answer: Any) -> None:

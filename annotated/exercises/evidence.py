@@ -1,0 +1,62 @@
+"""The exercises of Section 4: a hub for restricted attention, a recurrence that need not wait."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from annotated.exercises.checker import Exercise, predicted
+
+
+def hub(n: int, r: int, sees: bool = True, is_seen: bool = True) -> Tensor:
+    """(n, n) boolean: a band of r, and the first position sees all and is seen by all."""
+    places = torch.arange(n)
+    mask = (places[:, None] - places).abs() <= r // 2
+    mask[0] |= sees
+    mask[:, 0] |= is_seen
+    return mask
+
+
+def recurrence(f: Tensor, g: Tensor) -> Tensor:
+    """All c_t = f_t c_(t-1) + g_t from c = 0, one after the other: (B, n, d) each."""
+    c, found = torch.zeros_like(g[:, 0]), []
+    for keep, write in zip(f.unbind(1), g.unbind(1), strict=True):
+        c = keep * c + write
+        found.append(c)
+    return torch.stack(found, 1)
+
+
+def two_steps(f: Tensor, g: Tensor) -> Tensor:
+    """The mistake of stopping after one round."""
+    return f * F.pad(g[:, :-1], (0, 0, 1, 0)) + g
+
+
+EXERCISES = {
+    "why-1": predicted(
+        256,
+        {
+            "That is where the orders n² d and n d² meet; count the constants.": 512,
+            "That is where self-attention overtakes the LSTM.": 1024,
+            "Do not leave the four projections out.": 1280,
+        },
+    ),
+    "why-2": Exercise(
+        lambda n, r: hub(n, r),
+        lambda: [(5, 3), (9, 5), (8, 1)],
+        {
+            "The hub sees all, but must also be seen: its column.": (
+                lambda n, r: hub(n, r, is_seen=False)
+            ),
+            "The hub is seen, but must also see all: its row.": lambda n, r: hub(n, r, sees=False),
+            "The band stays: words still see their neighbors.": lambda n, r: hub(n, 1),
+        },
+    ),
+    "why-3": Exercise(
+        recurrence,
+        lambda: [(torch.rand(2, n, 3), torch.randn(2, n, 3)) for n in (8, 11, 1)],
+        {
+            "What was written earlier is kept by f only in part.": lambda f, g: g.cumsum(1),
+            "One round joins two steps: go on, twice as far each time.": two_steps,
+            "The state decays with each word: multiply by f in every step.": lambda f, g: f * g,
+        },
+    ),
+}
