@@ -111,7 +111,7 @@ UNSET = """() => [...document.querySelectorAll(".bd-article .math")]
     .filter((node) => !node.querySelector("mjx-container") || node.querySelector("mjx-merror"))
     .map((node) => node.textContent)"""
 TOO_WIDE = """() => document.documentElement.scrollWidth > innerWidth"""
-CLIPPED = """() => [...document.querySelectorAll(".bd-article :is(pre, table, .picture)")]
+CLIPPED = """() => [...document.querySelectorAll(".bd-article :is(pre, table, .picture > div)")]
     .filter((node) => node.scrollWidth > node.clientWidth + 1 && node.checkVisibility())
     .map((node) => node.textContent.slice(0, 80))"""
 SILENT = CLIPPED.replace("node.check", "node.dataset.more === undefined && node.check")

@@ -179,6 +179,11 @@ def test_architecture_reads_everything_off_the_model(norm_first):
     assert words.count("512 → 77 → 512") == 2 and "321 × 512, rows times √512" in words
 
 
+def test_architecture_fits_a_telephone():
+    svg = pictures.architecture(stand_in(False)).svg
+    assert int(re.search(r"width: 600px; min-width: (\d+)px", svg)[1]) <= 390 - 32  # margins
+
+
 def test_architecture_puts_the_norm_where_the_model_has_it():
     def order(norm_first):
         svg = pictures.architecture(stand_in(norm_first)).svg

@@ -17,7 +17,7 @@ def architecture(model: Any, caption: str = "", alt: str = "") -> Picture:
     """
     decoder_layers, ends = model.decoder.layers, 46 * hasattr(model.decoder.norm, "weight")
     bottom = 358 + BLOCK * len(decoder_layers[0].residuals) + ends
-    diagram = Diagram(520, bottom)
+    diagram = Diagram(516, bottom)  # readable on a telephone, without scrolling
     left, right, start = 130, 378, bottom - 196
     vocabulary, d_model = model.embedding.weight.shape
     for x, name, length in ((left, "source", "S"), (right, "target, shifted", "T")):
@@ -68,7 +68,7 @@ def architecture(model: Any, caption: str = "", alt: str = "") -> Picture:
     diagram.arrow((right, top - 69), (right, top - 90))
     diagram.text(right, top - 103, f"scores (B, T, {vocabulary:,})")
     svg = diagram.picture(caption).svg  # as wide as the page
-    return Picture(svg.replace("width: 520px", "width: 600px"), caption, alt)
+    return Picture(svg.replace("width: 516px", "width: 600px"), caption, alt)
 
 
 def named(diagram: Diagram, x: float, y: float, name: str, detail: str) -> None:

@@ -52,7 +52,7 @@ class Picture:
         label = escape(self.alt or self.caption, quote=True)
         svg = self.svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
         caption = f"<figcaption>{escape(self.caption)}</figcaption>" if self.caption else ""
-        return f'<figure class="picture">{svg}{caption}</figure>'
+        return f'<figure class="picture"><div>{svg}</div>{caption}</figure>'  # the div scrolls
 
     def __repr__(self) -> str:
         return f"<Picture: {self.alt or self.caption}>"

@@ -2,7 +2,7 @@
    paper is white. */
 "use strict";
 
-const BOXES = ".bd-article :is(pre, table, .picture, .picture > div, div.math, .cell_output, .text_html)";
+const BOXES = ".bd-article :is(pre, table, .picture > div, div.math, .cell_output, .text_html)";
 
 function mark(box) {
   const more = box.scrollWidth - box.clientWidth;
