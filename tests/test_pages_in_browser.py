@@ -114,6 +114,7 @@ TOO_WIDE = """() => document.documentElement.scrollWidth > innerWidth"""
 CLIPPED = """() => [...document.querySelectorAll(".bd-article :is(pre, table, .picture > div)")]
     .filter((node) => node.scrollWidth > node.clientWidth + 1 && node.checkVisibility())
     .map((node) => node.textContent.slice(0, 80))"""
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))"
 SILENT = CLIPPED.replace("node.check", "node.dataset.more === undefined && node.check")
 SMALL = """() => [...document.querySelectorAll(".picture svg text")].filter((text) => {
     const { a, b } = text.getScreenCTM();
@@ -141,6 +142,7 @@ def test_a_page_in_the_dark_and_on_paper(visit, name):
     tab.set_viewport_size({"width": 700, "height": 900})  # A4 within its margins
     tab.emulate_media(media="print")
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    tab.evaluate(DRAWN)
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert tab.evaluate(CLIPPED) == []
     tab.evaluate("dispatchEvent(new Event('afterprint'))")
@@ -158,6 +160,7 @@ def assert_whole(tab, theme):
     wide = []
     for width in WIDTHS:
         tab.set_viewport_size({"width": width, "height": 900})
+        tab.evaluate(DRAWN)
         if tab.evaluate(TOO_WIDE):
             wide.append(width)
     assert wide == []
