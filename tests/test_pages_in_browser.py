@@ -81,7 +81,9 @@ def visit(browser, address):
 
     def open_page(name, *, theme="light", width=1440, **options):
         size = {"width": width, "height": 900}
-        tab = browser.new_page(viewport=size, color_scheme=theme, **options)
+        tab = browser.new_page(
+            viewport=size, color_scheme=theme, reduced_motion="reduce", **options
+        )
         tabs.append(tab)
         tab.faults, tab.weight = [], 0
         tab.on("console", lambda said: said.type == "error" and tab.faults.append(said.text))
