@@ -228,6 +228,6 @@ def test_the_theme_is_known_before_any_script_is_loaded(browser, address):
 def test_without_scripts_code_has_its_colors(visit):
     tab = visit("chapters/model/attention.html", java_script_enabled=False)
     colors = """() => ["pre", "pre .k"].map((each) =>
-        getComputedStyle(document.querySelector(`.highlight-ipython3 ${each}`)).color)"""
+        getComputedStyle(document.querySelector(`.cell_input ${each}`)).color)"""
     plain, keyword = tab.evaluate(colors)
     assert plain != keyword
