@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from tools import chapters, notebooks, page, store
-from tools.page import colab_url
+from tools.chapters import colab_url
 
 REPOSITORY = "https://github.com/somebody/book"
 CHAPTER = """\

@@ -17,6 +17,8 @@ import annotated  # noqa: F401  kernels that are started here inherit its settin
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"
+COLAB = "https://colab.research.google.com/github"
+NOTEBOOKS = "notebooks"  # the branch that holds them
 PLACEHOLDER = "/OWNER/REPOSITORY"  # in _config.yml, until somebody publishes the book
 
 
@@ -51,6 +53,12 @@ def repository() -> str | None:
         return f"https://github.com/{name}"
     url = book_config().get("repository", {}).get("url", "").rstrip("/")
     return url if url and not url.endswith(PLACEHOLDER) else None
+
+
+def colab_url(repository: str, name: str) -> str:
+    """Where Colab opens the notebook of the chapter `name`."""
+    owner = repository.rstrip("/").removeprefix("https://github.com/")
+    return f"{COLAB}/{owner}/blob/{NOTEBOOKS}/{name}.ipynb"
 
 
 def paths() -> list[Path]:

@@ -21,7 +21,6 @@ if str(ROOT) not in sys.path:  # run as a script, Python looks in tools/ only
 
 from tools import chapters, store  # noqa: E402
 from tools.chapters import ChapterError  # noqa: E402
-from tools.page import colab_url  # noqa: E402
 
 FENCE = re.compile(r"^\s*(`{3,}|:{3,})\{([\w:.-]+)\}\s*(.*)$")
 ROLE_OR_CODE = re.compile(r"\{([\w:.+-]+)\}`([^`]*)`|(`+)(?!`).+?(?<!`)\3(?!`)")
@@ -220,7 +219,7 @@ class Converter:
             return match.group()
         page = self.path.parent / target.split("#")[0]
         if page.suffix == ".md" and page.exists() and chapters.is_chapter(page):
-            return f"[{text}]({colab_url(self.repository, chapters.name_of(page))})"
+            return f"[{text}]({chapters.colab_url(self.repository, chapters.name_of(page))})"
         return text
 
 

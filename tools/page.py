@@ -23,11 +23,9 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 
-from tools import cells, chapters, markup
+from tools import cells, chapters, markup, notebooks
 from tools.tangle import file_of
 
-COLAB = "https://colab.research.google.com/github"
-NOTEBOOKS = "notebooks"  # the branch that holds them
 BUTTONS = ("use_repository_button", "use_issues_button")  # of the theme
 MATHJAX = (  # what tools/theme's pages load of it, in the order of need; half of its one bundle
     "startup.js",
@@ -119,12 +117,6 @@ def name_repository(app: Sphinx, config: Config) -> None:
         config.html_theme_options.update(dict.fromkeys(BUTTONS, False))
 
 
-def colab_url(repository: str, name: str) -> str:
-    """Where Colab opens the notebook of the chapter `name`."""
-    owner = repository.rstrip("/").removeprefix("https://github.com/")
-    return f"{COLAB}/{owner}/blob/{NOTEBOOKS}/{name}.ipynb"
-
-
 def mend(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
@@ -142,17 +134,17 @@ def add_buttons(
     if not repository or doctree is None or not chapters.is_chapter(path):
         return
     name, buttons = chapters.name_of(path), context.setdefault("header_buttons", [])
-    if write_notebook(path, repository, Path(app.outdir) / NOTEBOOKS / f"{name}.ipynb"):
+    if write_notebook(path, repository, Path(app.outdir) / chapters.NOTEBOOKS / f"{name}.ipynb"):
         for group in buttons:
             if group.get("label") == "download-buttons":
                 group["buttons"].insert(0, notebook_button(context["pathto"], name))
-    buttons.insert(0, colab_button(colab_url(repository, name)))
+    buttons.insert(0, colab_button(chapters.colab_url(repository, name)))
 
 
 def notebook_button(pathto: Any, name: str) -> dict[str, str]:
     return {
         "type": "link",
-        "url": f"{pathto(NOTEBOOKS, 1)}/{name}.ipynb",
+        "url": f"{pathto(chapters.NOTEBOOKS, 1)}/{name}.ipynb",
         "text": ".ipynb",
         "tooltip": "Download notebook file",
         "icon": "fas fa-code",
@@ -174,7 +166,6 @@ def colab_button(url: str) -> dict[str, str]:
 def write_notebook(path: Path, repository: str, target: Path) -> bool:
     """Lays the chapter's notebook beside the pages. Returns False where it was not executed."""
     from annotated import __version__
-    from tools import notebooks  # which uses this module
 
     try:
         made = notebooks.convert(path, repository, __version__, chapters.ROOT / "references.bib")
