@@ -268,6 +268,10 @@ def test_the_book_executes_what_the_cache_lacks_and_compares_nothing(tmp_path):
     assert execute(tmp_path, "--missing")[0] == {"good": dict.fromkeys(["cell 0", "cell 1"])}
     here = str(tmp_path / "chapters" / "good.md")
     assert execute(tmp_path, "--missing", here)[0] == {}  # and is content
+    reads = FRONT.replace("jupytext:", "annotated:\n  reads: pages\njupytext:")
+    (tmp_path / "chapters" / "good.md").write_text(reads + changed, "utf8")
+    for _ in range(2):  # what other pages say may have changed
+        assert list(execute(tmp_path, "--missing", here)[0]) == ["good"]
 
 
 def test_make_reference_writes_what_the_next_run_accepts(tmp_path):

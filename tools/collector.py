@@ -128,7 +128,8 @@ class ChapterFile(IPyNbFile):
 
     def collect(self) -> Iterator[pytest.Item]:
         self.nb, option = chapters.read(self.path), self.config.option
-        if option.missing and store.executed(self.nb, option.chapter_cache):
+        reads = (self.nb.metadata.get("annotated") or {}).get("reads")  # other pages: never old
+        if option.missing and not reads and store.executed(self.nb, option.chapter_cache):
             return
         self.code = [cell for cell in self.nb.cells if cell.cell_type == "code"]
         references = self.references() if self.compares else {}
