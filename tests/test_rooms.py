@@ -45,7 +45,7 @@ def test_a_room_uses_those_it_stands_on(path):
         ]
         assert not beyond
     else:
-        assert room in PLUMBING | {"__init__", "__main__", "paper"}
+        assert room in PLUMBING | {"__init__", "__main__"}
 
 
 def test_every_room_has_its_pages():

@@ -9,6 +9,7 @@ teacher's translations, and valid.SOURCE and valid.TARGET: files for `annotated 
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ class Ensemble:
     def step(self, token: Tensor, parent: Tensor | None = None) -> Tensor:
         """token, parent (B, k) -> the logarithm of the mean of the probabilities (B, k, V)."""
         each = [one.step(token, parent).log_softmax(-1) for one in self.members]
-        return torch.stack(each).logsumexp(0)  # a constant off, as logits may be
+        return torch.stack(each).logsumexp(0) - math.log(len(each))
 
     def select(self, rows: Tensor) -> None:
         """Go on with these rows (n,) of the batch only."""
@@ -52,8 +53,8 @@ def search(models: Sequence[Transformer], source: Tensor, config: SearchConfig) 
     """The best translation of each row of source (B, S) that the ensemble finds, as ids."""
     found = Search(models[0], source, config)
     with torch.inference_mode():
-        members = [Decoding(one.eval(), source, config.beam, config.extra) for one in models]
-        found.decoding = Ensemble(members)  # type: ignore[assignment]
+        others = [Decoding(one.eval(), source, config.beam, config.extra) for one in models[1:]]
+        found.decoding = Ensemble([found.decoding, *others])  # type: ignore[assignment]
     while found.open:
         found.step()
     return [sentence.finished[0].ids for sentence in found.sentences]
