@@ -75,9 +75,9 @@ CHAPTERS: dict[str, tuple[str, dict]] = {
         REFERENCE,
     ),
     "raising": (PROSE + "\n```{code-cell} ipython3\nnothing\n```\n" + GOOD, {}),
-    "sleeping_threads": (
+    "waiting_threads": (
         PROSE.replace("{glue:text}`share:.2f`", "some")
-        + "\n```{code-cell} ipython3\nimport os\n37_000\nos.environ['OMP_WAIT_POLICY']\n```\n",
+        + "\n```{code-cell} ipython3\nimport os\n37_000\nos.environ['GOMP_SPINCOUNT']\n```\n",
         {},
     ),
     "changed_hyperparameter": (
@@ -114,7 +114,9 @@ def execute(folder: Path, *arguments: str) -> tuple[Found, str]:
     command += [f"--rootdir={folder}", f"--junitxml={report}", *arguments]
     command += [f"--reference={folder / 'reference'}", f"--chapter-cache={folder / 'cache'}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""}
-    for name in [name for name in environment if name.startswith(("PYTEST_XDIST", "OMP_WAIT"))]:
+    for name in [
+        name for name in environment if name.startswith(("PYTEST_XDIST", "OMP_WAIT", "GOMP_"))
+    ]:
         del environment[name]
     done = subprocess.run(
         [*command, str(folder / "chapters")],
@@ -249,11 +251,11 @@ def test_the_last_on_the_screen_is_what_failed_where_and_how_to_run_it_alone(run
     assert "wrong_number.md:15: 36,000 is in no cell" in told["wrong_number"]
 
 
-def test_kernels_have_threads_that_sleep_while_they_wait(run):
+def test_kernels_have_threads_that_wait_as_the_package_says(run):
     folder, *_ = run
-    notebook = chapters.read(folder / "chapters" / "sleeping_threads.md")
+    notebook = chapters.read(folder / "chapters" / "waiting_threads.md")
     executed = store.executed(notebook, folder / "cache")
-    assert executed.cells[-1].outputs[0].data["text/plain"] == "'passive'"
+    assert executed.cells[-1].outputs[0].data["text/plain"] == "'1000'"
 
 
 def test_the_book_executes_what_the_cache_lacks_and_compares_nothing(tmp_path):
