@@ -474,6 +474,48 @@ def test_a_model_to_begin_with_must_be_there(capsys):
     assert "nowhere holds no model" in last_line(capsys)
 
 
+# annotated train --teacher
+
+
+def taught_by(lines, *more):
+    Path("teacher.de").write_text("".join(f"{line}\n" for line in lines), "utf8")
+    return main(["train", *TINY.split(), "--teacher", "teacher.de", "--out", "mine", *more])
+
+
+def test_each_source_is_learnt_once_more_with_what_a_teacher_makes_of_it(monkeypatch, capsys):
+    seen = []
+    encode = train.training_pairs
+
+    def spy(corpus, *more):
+        seen.append(corpus.splits["train"])
+        return encode(corpus, *more)
+
+    monkeypatch.setattr(train, "training_pairs", spy)
+    lines = [f"Z{i}" for i in range(200)]
+    assert taught_by(lines) == 0
+    assert seen[0] == PAIRS[:200] + [(PAIRS[i][0], lines[i]) for i in range(200)]
+    assert main(["train", "--resume", "mine", "--steps", "4"]) == 0
+    assert seen[1] == seen[0]
+    Path("teacher.de").write_text("Z\n" * 200, "utf8")
+    assert main(["train", "--resume", "mine", "--steps", "5"]) == 2
+    assert "was trained on other data" in last_line(capsys)
+    Path("teacher.de").unlink()
+    assert main(["evaluate", "--model", "mine", "--record", "r.json"]) == 0  # it needs no teacher
+    assert main(["train", "--resume", "mine", "--steps", "5"]) == 2
+    assert "teacher.de" in last_line(capsys)
+
+
+def test_a_teacher_translates_each_source_of_a_corpus_in_memory(capsys):
+    assert taught_by(["Z"] * 199) == 2
+    assert last_line(capsys).endswith(
+        "teacher.de has 199 lines, toy 200 training pairs: "
+        "--teacher takes a translation of each source, in their order"
+    )
+    assert taught_by(["Z"], "--data", "wmt14") == 2
+    assert "--teacher cannot go with wmt14" in last_line(capsys)
+    assert not Path("mine").exists()
+
+
 def test_a_record_is_of_the_model_that_was_begun_with_too(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "hardware", lambda: "another machine")
     first = f"annotated train {TINY}"

@@ -1,11 +1,10 @@
 """Sequence-level distillation: the sources of a corpus, translated by several models together.
 
-python tools/distill.py MODEL MODEL.. --data multi30k --out FOLDER
+python tools/distill.py MODEL MODEL.. --data multi30k --out FILE
 
 Kim and Rush (2016): a student learns from what the teacher writes instead of, or beside, what
 people wrote. The teacher is an ensemble: the mean of its models' probabilities counts.
-FOLDER gets train.SOURCE and train.TARGET, the corpus's own pairs followed by those with the
-teacher's translations, and valid.SOURCE and valid.TARGET: files for `annotated train --source`.
+FILE gets a line for each training pair: what `annotated train --teacher FILE` reads.
 """
 
 import argparse
@@ -23,7 +22,7 @@ if str(ROOT) not in sys.path:  # run as a script, Python looks in tools/ only
     sys.path.insert(0, str(ROOT))
 
 from annotated.data.batching import pad_sequences  # noqa: E402
-from annotated.data.corpora import Corpus, load  # noqa: E402
+from annotated.data.corpora import load  # noqa: E402
 from annotated.data.tokenizer import EOS, Tokenizer, spaced  # noqa: E402
 from annotated.files import make, write  # noqa: E402
 from annotated.model.transformer import Transformer  # noqa: E402
@@ -82,18 +81,6 @@ def translations(
     return written
 
 
-def files_of(corpus: Corpus, written: Sequence[str]) -> dict[str, list[str]]:
-    """The lines of each file, by its name."""
-    train, valid = list(corpus.splits["train"]), list(corpus.splits["validation"])
-    sources, targets = [source for source, _ in train], [target for _, target in train]
-    return {
-        f"train.{corpus.source}": sources + sources,
-        f"train.{corpus.target}": targets + list(written),
-        f"valid.{corpus.source}": [source for source, _ in valid],
-        f"valid.{corpus.target}": [target for _, target in valid],
-    }
-
-
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     top.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="checkpoints' folders")
@@ -101,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--pair", default="en-de")
     top.add_argument("--beam", type=int, default=5)
     top.add_argument("--alpha", type=float, default=1.4)
-    top.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    top.add_argument("--out", type=Path, required=True, metavar="FILE")
     return top
 
 
@@ -118,9 +105,8 @@ def main(words: Sequence[str] | None = None) -> int:
         texts = [text.lower() for text in texts]
     config = SearchConfig(beam=options.beam, alpha=options.alpha)
     written = translations(models, tokenizers[0], texts, config)
-    make(options.out)
-    for name, lines in files_of(corpus, written).items():
-        write(options.out / name, "".join(f"{line}\n" for line in lines))
+    make(options.out.parent)
+    write(options.out, "".join(f"{line}\n" for line in written))
     return 0
 
 

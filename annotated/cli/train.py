@@ -41,7 +41,7 @@ from annotated.cli.recipes import configure
 from annotated.cli.record import commit, hardware, held_out_sums, pair_of, record
 from annotated.cli.translator import by_pytorch
 from annotated.data.batching import batches, lengths_of
-from annotated.data.corpora import Corpus
+from annotated.data.corpora import Corpus, read_lines
 from annotated.data.steps import stream
 from annotated.data.tokenizer import Tokenizer
 from annotated.fast import workers
@@ -81,6 +81,8 @@ class Options(TrainingCorpusOptions, DeviceOptions):
     resume: Folder | None = None  # go on with the run in FOLDER
     # begin a new run with the weights and the tokenizer of the model in FOLDER
     init: Folder | None = None
+    # a teacher's translations of the training sources, a line each, to be learnt beside the targets
+    teacher: File | None = None
     record: File | None = None  # at the end score the test sets, into FILE
     preset: Literal["base", "big"] | None = None  # the paper's model and training (Table 3)
     # of matrix products; auto: bf16 where that is faster, else fp32 (Section 5.2)
@@ -133,7 +135,7 @@ def begin(options: Options, device: torch.device, held: ExitStack) -> Trial:
     if initial:
         sizes = initial[0].config
     check_sizes(sizes, config)
-    corpus = workers.first(options.corpus)
+    corpus = workers.first(lambda: taught(options.corpus(), options.teacher))
     folder = workers.first(lambda: new_folder(options, corpus, held))
     found = workers.first(lambda: measured(config, options, device, sizes.d_model))
     config = replace(config, **found)
@@ -141,6 +143,7 @@ def begin(options: Options, device: torch.device, held: ExitStack) -> Trial:
         "data": corpus.name,
         "pair": pair_of(corpus),
         "files": [str(file.resolve()) for file in options.files()],
+        "teacher": options.teacher and str(options.teacher.resolve()),
         "sums": held_out_sums(corpus),
         "vocab_size": vocab_size,  # as asked for: there may be fewer tokens
         "lowercase": lowercase,
@@ -166,6 +169,23 @@ def begun_with(options: Options) -> tuple[Transformer, Tokenizer, dict[str, Any]
     model = Transformer(override(given.config, options.given))
     model.load_state_dict(given.state_dict())  # in float32 whatever they were kept in
     return model, tokenizer, about
+
+
+def taught(corpus: Corpus, teacher: Path | str | None) -> Corpus:
+    """The corpus, and after its training pairs each source with what a teacher makes of it.
+
+    Sequence-level distillation (Kim and Rush, 2016).
+    """
+    if teacher is None:
+        return corpus
+    pairs, lines = corpus.splits["train"], read_lines(Path(teacher))
+    if not isinstance(pairs, list):
+        raise UserError(f"--teacher cannot go with {corpus.name}, which is read as a stream")
+    if len(lines) != len(pairs):
+        has = f"{teacher} has {len(lines):,} lines, {corpus.name} {len(pairs):,} training pairs"
+        raise UserError(f"{has}: --teacher takes a translation of each source, in their order")
+    written = [(source, line) for (source, _), line in zip(pairs, lines, strict=True)]
+    return replace(corpus, splits={**corpus.splits, "train": pairs + written})
 
 
 def check_sizes(model: TransformerConfig, training: TrainingConfig) -> None:
@@ -237,7 +257,7 @@ def take_up(options: Options, device: torch.device, held: ExitStack) -> Trial:
     if run.is_over() and not options.record:
         done = f"{folder} is done, with {run.step:,} steps in {run.seconds / 60:.1f} minutes"
         raise UserError(f"{done}: give it more with --steps or --minutes")
-    corpus = workers.first(lambda: corpus_of(about))
+    corpus = workers.first(lambda: taught(corpus_of(about), about.get("teacher")))
     if held_out_sums(corpus) != about.get("sums"):
         raise UserError(f"{folder} was trained on other data than {corpus.name} has now")
     for name in CHANGEABLE:
