@@ -19,6 +19,7 @@ from annotated import files
 from annotated.data.batching import collate, plan
 from annotated.data.steps import stream
 from annotated.data.tokenizer import Tokenizer
+from annotated.folders import MODEL_FILES, RUN_FILES, CheckpointError, steps_in
 from annotated.model.transformer import Transformer, TransformerConfig
 from annotated.training import checkpoints
 from annotated.training.checkpoints import (
@@ -29,7 +30,6 @@ from annotated.training.checkpoints import (
     save_checkpoint,
     save_run,
 )
-from annotated.training.folders import MODEL_FILES, RUN_FILES, CheckpointError, steps_in
 from annotated.training.loop import Run, TrainingConfig, train
 
 SIZES = TransformerConfig(270, layers=1, d_model=16, d_ff=32, heads=2, dropout=0.1)

@@ -846,3 +846,35 @@ def test_wmt14_archives_are_the_workshops():
     for members in corpora.WMT14_MEMBERS.values():
         assert set(members) <= set(remote.files)
         assert all(member.count("{}") == 1 for member in members.values())
+
+
+# What tells one corpus from another
+
+SMALL = Corpus("toy", "en", "de", {"train": [("a", "b"), ("c", "d")], "test": [("e", "é")]})
+
+
+def test_a_fingerprint_changes_with_the_data():
+    one = corpora.corpus_hashes(SMALL)
+    assert one["splits"]["train"]["pairs"] == 2 and one["pair"] == "en-de"
+    other = Corpus("toy", "en", "de", SMALL.splits | {"test": [("e", "e")]})
+    two = corpora.corpus_hashes(other)
+    assert one["splits"]["train"] == two["splits"]["train"]
+    assert one["splits"]["test"]["sha256"] != two["splits"]["test"]["sha256"]
+
+
+def test_a_fingerprint_of_a_stream_is_that_of_the_list():
+    class Stream:
+        def __iter__(self):
+            return iter(SMALL.splits["train"])
+
+    streamed = Corpus("toy", "en", "de", SMALL.splits | {"train": Stream()})
+    assert corpora.corpus_hashes(streamed) == corpora.corpus_hashes(SMALL)
+    text = "a\tb\nc\td\n"
+    expected = {"pairs": 2, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    assert corpora.corpus_hashes(SMALL)["splits"]["train"] == expected
+
+
+def test_a_corpus_knows_its_languages_its_lists_and_its_test_sets():
+    streamed = Corpus("toy", "en", "de", SMALL.splits | {"train": iter([]), "test_2": []})
+    assert streamed.pair == "en-de" and streamed.tests() == ["test", "test_2"]
+    assert streamed.lists() == {"test": SMALL.splits["test"], "test_2": []}

@@ -16,9 +16,9 @@ from annotated.data.tokenizer import EOS, Tokenizer
 from annotated.fast import engine as engines
 from annotated.fast.engine import Engine, EngineError, exported, is_export
 from annotated.fast.export import export
+from annotated.folders import CheckpointError
 from annotated.model.transformer import Transformer, TransformerConfig
 from annotated.training.checkpoints import load_checkpoint, save_checkpoint
-from annotated.training.folders import CheckpointError
 from annotated.translation.scores import bleu
 from annotated.translation.search import SearchConfig, length_penalty, search_all
 from annotated.translation.sentences import Seen
@@ -104,7 +104,7 @@ def test_a_batch_may_be_smaller_than_a_sentence(folder, monkeypatch):
 def test_learned_positions_leave_room_for_the_translation(tmp_path):
     export(tmp_path / "learned", a_model(positions="learned"), TOKENIZER)
     read = Engine(tmp_path / "learned")
-    assert read.longest_source(SearchConfig(extra=50), Seen()) == 40
+    assert read.translator(SearchConfig(extra=50), Seen()).seen.longest == 40
     longest = [5] * 39
     [[one]] = read.search([longest], 1, SearchConfig(beam=1, extra=50))
     assert len(one.ids) <= 90
@@ -112,8 +112,9 @@ def test_learned_positions_leave_room_for_the_translation(tmp_path):
 
 def test_sinusoids_reach_as_far_as_the_longest_source_needs(folder):
     read, config = Engine(folder), SearchConfig(beam=1, extra=768)
-    longest = read.longest_source(config, Seen())
-    assert longest == 256 and read.longest_source(replace(config, extra=1000), Seen()) == 24
+    longest = read.translator(config, Seen()).seen.longest
+    assert longest == 256
+    assert read.translator(replace(config, extra=1000), Seen()).seen.longest == 24
     [[one]] = read.search([[5] * (longest - 1)], 1, config)
     assert len(one.ids) <= 1024
 
@@ -143,25 +144,29 @@ def test_a_damaged_folder_is_said(folder, name):
 def test_a_checkpoint_is_exported_once(tmp_path, monkeypatch):
     place, stored = tmp_path / "mine", tmp_path / "cache"
     save_checkpoint(place, a_model(), TOKENIZER, {"data": "toy"})
-    first = exported(place, stored)
+    first = exported(place, stored, load_checkpoint)
     assert is_export(first) and Engine(first).about == {"data": "toy"}
     shutil.copytree(place, tmp_path / "copy")
     monkeypatch.setattr("annotated.fast.export.export", None)  # nothing is written again
-    assert exported(place, stored) == exported(tmp_path / "copy", stored) == first
+    assert (
+        exported(place, stored, load_checkpoint)
+        == exported(tmp_path / "copy", stored, load_checkpoint)
+        == first
+    )
     assert list(stored.iterdir()) == [first]
 
 
 def test_other_weights_are_another_export(tmp_path):
     save_checkpoint(tmp_path / "a", a_model(), TOKENIZER)
     save_checkpoint(tmp_path / "b", a_model(norm_first=True), TOKENIZER)
-    folders = [exported(tmp_path / name, tmp_path / "cache") for name in "ab"]
+    folders = [exported(tmp_path / name, tmp_path / "cache", load_checkpoint) for name in "ab"]
     assert folders[0] != folders[1]
 
 
 def test_what_cannot_be_exported_leaves_nothing(tmp_path):
     save_checkpoint(tmp_path / "wide", a_model(d_k=12), TOKENIZER)
     with pytest.raises(EngineError):
-        exported(tmp_path / "wide", tmp_path / "cache")
+        exported(tmp_path / "wide", tmp_path / "cache", load_checkpoint)
     assert list((tmp_path / "cache").iterdir()) == []
 
 

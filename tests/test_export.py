@@ -11,9 +11,9 @@ from annotated.data.tokenizer import BOS, EOS, Tokenizer
 from annotated.fast import engine
 from annotated.fast.engine import Engine, EngineError
 from annotated.fast.export import export, specification
+from annotated.folders import CheckpointError
 from annotated.model.transformer import Transformer, TransformerConfig
 from annotated.training.checkpoints import read_description
-from annotated.training.folders import CheckpointError
 
 library = pytest.importorskip("ctranslate2")
 TOKENIZER = Tokenizer.train(["the dog sees the cat"], 260)

@@ -36,7 +36,7 @@ from annotated.training.checkpoints import load_checkpoint, resume, save_checkpo
 from annotated.training.loop import TrainingConfig
 from annotated.training.progress import read_log
 from annotated.translation import search
-from annotated.translation.search import SearchConfig, beam_search, candidates
+from annotated.translation.search import SearchConfig, beam_search
 
 TINY = (
     "--layers 1 --d-model 16 --d-ff 16 --heads 2 --vocab-size 300 --matmul-precision highest "
@@ -725,7 +725,7 @@ def test_lines_stay_in_order_over_many_that_are_translated_together(trained, mon
     texts = ["dog", "", "the cat sees the dog", "a", "man man man", " ", "child"]
     lines, _ = translated(monkeypatch, capsys, "\n".join(texts).encode())
     model, tokenizer, _ = load_checkpoint(RUN)
-    assert lines == [candidates(model, tokenizer, [text])[0][0][0] for text in texts]
+    assert lines == [search.translate(model, tokenizer, [text])[0] for text in texts]
 
 
 def test_bytes_that_are_no_utf8_are_replaced_and_said_once(trained, monkeypatch, capsys):
@@ -831,7 +831,7 @@ def test_the_n_best_are_numbered_and_scored(trained, monkeypatch, capsys):
     assert scores[:3] == sorted(scores[:3], reverse=True)
     assert rows[3] == ["2", "0.0000", ""]
     model, tokenizer, _ = load_checkpoint(RUN)
-    [found] = candidates(model, tokenizer, ["the cat"], 3)
+    [found] = search.translator(model, tokenizer).candidates(["the cat"], 3)
     assert [row[2] for row in rows[4:]] == [text for text, _ in found]
     assert scores[4:] == pytest.approx([score for _, score in found], abs=1e-3)
     best = translated(monkeypatch, capsys, data)[0]

@@ -113,3 +113,25 @@ def test_the_model_that_ships_is_small_and_its_card_says_what_was_recorded():
         assert row == f"| {name} | " + " | ".join(f"{value:.2f}" for value in values) + " |"
     assert all(command in card for command in record["commands"])
     assert f"{record['config']['model']['parameters']:,}" in card
+
+
+def test_hardware_and_software_are_named():
+    assert "threads" in results.hardware()
+    assert set(results.software()) >= {"python", "torch", "tokenizers", "sacrebleu"}
+
+
+def test_outside_a_checkout_the_commit_is_unknown(monkeypatch):
+    def no_git(*args, **options):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(results.subprocess, "run", no_git)
+    assert results.commit() == "unknown"
+
+
+def test_a_record_says_when_and_on_what_it_was_made_unless_it_is_told(tmp_path):
+    path = tmp_path / "new" / "mine.json"
+    results.save(path, ["annotated", "train", "a b"], scores={"é": 1}, hardware="a card")
+    read = json.loads(path.read_text("utf8"))
+    assert list(read)[:2] == ["name", "command"] and read["name"] == "mine"
+    assert read["command"] == "annotated train 'a b'" and read["scores"] == {"é": 1}
+    assert read["hardware"] == "a card" and read["software"] == results.software()

@@ -8,13 +8,13 @@ import pytest
 import annotated
 
 PACKAGE = Path(annotated.__file__).parent
-PLUMBING = {"files", "ranges", "results"}  # that every room may use
+PLUMBING = {"files", "folders", "ranges", "results"}  # that every room may use
 MAY_USE = {
     "pictures": set(),
     "model": set(),
     "data": set(),
     "translation": {"model", "data"},
-    "fast": {"model", "data", "translation", "training.folders", "training.checkpoints"},
+    "fast": {"model", "data", "translation"},
     "training": {"model", "data", "fast", "pictures"},
     "evidence": {"model", "data", "training", "translation", "pictures"},
     "exercises": {"model", "data", "translation", "fast", "training", "pictures"},

@@ -21,10 +21,10 @@ from annotated.translation.search import (
     SearchConfig,
     Sentence,
     beam_search,
-    candidates,
     greedy,
     length_penalty,
     translate,
+    translator,
 )
 from annotated.translation.sentences import Seen, divide
 
@@ -397,12 +397,13 @@ def test_a_translation_has_no_line_break_of_any_kind(model, tokenizer, line):
 def test_a_run_of_white_space_is_one_space(model, tokenizer):
     """Tabs, no-break spaces and line separators too; and none at the ends."""
     plain, wide = "the dog sees a cat", " the \t dog  sees\u00a0\u2028a cat \n"
-    assert candidates(model, tokenizer, [wide], 2) == candidates(model, tokenizer, [plain], 2)
+    one, other = translator(model, tokenizer).candidates([wide, plain], 2)
+    assert one == other
 
 
 def test_candidates_come_best_first_and_the_first_is_the_translation(model, tokenizer):
     lines = ["the dog", "", "der Hund schläft ."]
-    found = candidates(model, tokenizer, lines, 3)
+    found = translator(model, tokenizer).candidates(lines, 3)
     assert [len(each) for each in found] == [3, 1, 3] and found[1] == [("", 0)]
     for each in found:
         scores = [score for _, score in each]
@@ -413,7 +414,7 @@ def test_candidates_come_best_first_and_the_first_is_the_translation(model, toke
 def test_a_line_is_translated_in_parts(model, tokenizer):
     """Its sentences, and pieces of one that is longer than what training saw."""
     line, seen = "der Hund schläft . " * 3 + "Der Hund. " * 2, Seen(10, "de")
-    whole = candidates(model, tokenizer, [line], 2, SearchConfig(2), seen=seen)[0]
+    [whole] = translator(model, tokenizer, SearchConfig(2), seen=seen).candidates([line], 2)
     assert len(whole) == 2 and "\n" not in whole[0][0]
     parts = divide(line, tokenizer, 10, "de")
     assert len(parts) > 3

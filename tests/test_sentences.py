@@ -89,6 +89,7 @@ def test_joined_parts_are_one_line(line):
 def test_a_checkpoint_says_what_training_saw():
     assert Seen.by({"pair": "de-en", "longest_source": 51}) == Seen(51, "de")
     assert Seen.by({"pair": "de-en"}, 40) == Seen(40, "de") and Seen.by({}) == Seen(256, "en")
+    assert Seen(51, "de").within(40) == Seen(40, "de") and Seen(51).within(256) == Seen(51)
 
 
 def test_it_needs_no_torch():

@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -258,24 +257,16 @@ def main() -> None:
         seconds = time.perf_counter() - start
         print(json.dumps({**result, "seconds": seconds, **taken()}))
         return
-    from annotated.cli.record import commit, hardware, software
+    from annotated import results
 
-    at_commit = commit()
+    at_commit = results.commit()
     os.environ |= {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}  # one core for each part
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         found = proof(options.pairs, folder)
-    record = {
-        "name": options.out.stem,
-        "command": f"python tools/scale.py --pairs {options.pairs}",
-        "commit": at_commit,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": hardware().rsplit(",", 1)[0] + ", one thread",
-        "software": software(),
-        "config": CONFIG,
-        **found,
-    }
-    options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    words = ["python", "tools/scale.py", "--pairs", str(options.pairs)]
+    hardware = results.hardware().rsplit(",", 1)[0] + ", one thread"
+    results.save(options.out, words, commit=at_commit, hardware=hardware, config=CONFIG, **found)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from annotated.cli.options import POSITIONAL, BaseOptions, Folder, UserError, say
-from annotated.cli.translator import training_facts
 from annotated.files import write
+from annotated.folders import all_or_nothing, readable, steps_in, training_facts
 from annotated.ranges import Count
 from annotated.training.checkpoints import load_checkpoint, write_model
-from annotated.training.folders import all_or_nothing, readable, steps_in
 from annotated.training.loop import TrainingConfig
 from annotated.translation.scores import average
 

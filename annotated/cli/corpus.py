@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from annotated.cli.options import BaseOptions, File, UserError
-from annotated.cli.record import held_out_sums
-from annotated.data.corpora import Corpus, language, load, load_files, read_pairs
+from annotated.data.corpora import Corpus, language, load, load_files, read_pairs, sums
 
 Name = Literal["toy", "multi30k", "tatoeba", "wmt14"]
 SIDES = ["source", "target", "valid_source", "valid_target"]
@@ -61,11 +60,6 @@ def corpus_of(about: dict[str, Any]) -> Corpus:
     return open_corpus(about.get("files", []), about.get("data"), about.get("pair"))
 
 
-def test_sets(corpus: Corpus) -> list[str]:
-    """The names of a corpus's test sets."""
-    return [name for name in corpus.splits if name.startswith("test")]
-
-
 def sets_asked(
     options: CorpusOptions, split: str | None, about: dict[str, Any]
 ) -> tuple[Corpus, list[str]]:
@@ -82,15 +76,15 @@ def sets_asked(
     trained = about.get("data", "toy"), about.get("pair", "en-de")
     asked = options.data or trained[0], options.pair or trained[1]
     corpus = corpus_of(about) if asked == trained else load(*asked)
-    names = test_sets(corpus) or ["validation"]
+    names = corpus.tests() or ["validation"]
     if split != "all":
         names = [split or names[0]]
-    sums = held_out_sums(corpus)
-    if not sums.keys() >= {*names}:
-        raise UserError(f"{corpus.name} has no set {names[0]!r}: it has {', '.join(sums)}, or all")
+    found = sums(corpus.lists())
+    if not found.keys() >= {*names}:
+        raise UserError(f"{corpus.name} has no set {names[0]!r}: it has {', '.join(found)}, or all")
     known = about.get("sums", {}) if asked == trained else {}
     for name in names:
-        if sums[name] != known.get(name, sums[name]):
+        if found[name] != known.get(name, found[name]):
             raise UserError(
                 f"the {name} set of {corpus.name} has changed since the model was trained, which "
                 "may have seen some of it: bring the old text back, or score two other files with "

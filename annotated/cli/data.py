@@ -15,7 +15,6 @@ import pooch
 from annotated.cli.corpus import Name, TrainingCorpusOptions
 from annotated.cli.options import POSITIONAL, UserError, say
 from annotated.cli.recipes import configure
-from annotated.cli.record import pair_of
 from annotated.data import memory_mapped
 from annotated.data.batching import Encoded, encode_pairs, longer_side
 from annotated.data.corpora import Corpus
@@ -66,7 +65,7 @@ def is_shared(corpus: Corpus) -> bool:
 
 def encoded_folder(corpus: Corpus, vocab_size: int, lowercase: bool) -> Path:
     """Where a shared corpus is kept, encoded, with its vocabulary: in the user's cache."""
-    name = f"{corpus.name}-{pair_of(corpus)}-{vocab_size}" + "-lower" * lowercase
+    name = f"{corpus.name}-{corpus.pair}-{vocab_size}" + "-lower" * lowercase
     return Path(pooch.os_cache("annotated")) / "prepared" / name
 
 

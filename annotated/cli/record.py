@@ -1,81 +1,18 @@
-"""Recorded runs: what was run, on what, on which data, and what came out, as one JSON file."""
+"""What a model's translations score, and the record of it: how it was made and what came out."""
 
-import hashlib
-import importlib.metadata
-import json
-import platform
-import shlex
-import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
+from shlex import join
 from typing import Any
 
-import torch
-
-from annotated.data.corpora import Corpus
-from annotated.files import make, write
-from annotated.model.transformer import Transformer
-from annotated.training.checkpoints import count_parameters
-from annotated.translation.scores import Score
-
-
-def hardware() -> str:
-    """The processor, how many threads PyTorch uses of it, and the GPU where there is one."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        named = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
-        name = named[0].split(":", 1)[1].strip() if named else name
-    text = f"{name}, {torch.get_num_threads()} threads"
-    return f"{text}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else text
-
-
-def software() -> dict[str, str]:
-    """The versions of Python and of the libraries that a score depends on."""
-    names = ["torch", "tokenizers", "safetensors", "sacrebleu", "numpy"]
-    versions = {name: importlib.metadata.version(name) for name in names}
-    return {"python": platform.python_version(), **versions}
-
-
-def commit() -> str:
-    """The commit of the checkout that the package runs from, with a + where it has changes."""
-    here = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def pair_of(corpus: Corpus) -> str:
-    """The languages of a corpus, such as en-de."""
-    return f"{corpus.source}-{corpus.target}"
-
-
-def corpus_hashes(corpus: Corpus) -> dict[str, Any]:
-    """The corpus by name, with the number of pairs and the SHA-256 of the text of each split."""
-    splits = {}
-    for name, pairs in corpus.splits.items():
-        digest, number = hashlib.sha256(), 0
-        for source, target in pairs:  # a stream has no length
-            digest.update(f"{source}\t{target}\n".encode())
-            number += 1
-        splits[name] = {"pairs": number, "sha256": digest.hexdigest()}
-    return {"name": corpus.name, "pair": pair_of(corpus), "splits": splits}
-
-
-def held_out_sums(corpus: Corpus) -> dict[str, Any]:
-    """What tells a corpus from another: the pairs and the SHA-256 of all parts that are lists."""
-    lists = {name: pairs for name, pairs in corpus.splits.items() if isinstance(pairs, list)}
-    return corpus_hashes(replace(corpus, splits=lists))["splits"]
+from annotated import results
+from annotated.data.corpora import Corpus, corpus_hashes
+from annotated.folders import training_facts
+from annotated.model.transformer import parameter_count
+from annotated.training.checkpoints import read_description
+from annotated.translation.scores import Score, all_scores
 
 
 @dataclass(frozen=True)
@@ -95,12 +32,30 @@ class Result:
     def entry(self) -> dict[str, Any]:
         """The scores as a record keeps them; BLEU is a number, with its signature beside it."""
         forms = {name: asdict(score) for name, score in self.scores.items()}
-        for form in forms.values():
-            del form["metric"]
-            if form["words"] is None:
-                del form["words"]
-        bleu = forms.pop("bleu")
-        return {"bleu": bleu["value"], "signature": bleu["signature"], **forms}
+        kept = {
+            name: {key: form[key] for key in ("value", "signature", "words") if form[key]}
+            for name, form in forms.items()
+        }
+        bleu = kept.pop("bleu")
+        return {"bleu": bleu["value"], "signature": bleu["signature"], **kept}
+
+
+def scored(
+    translate: Callable[[Sequence[str]], list[str]],
+    corpus: Corpus,
+    names: Sequence[str],
+    lowercase: bool,
+) -> Iterator[Result]:
+    """Translate and score these sets of a corpus, one after the other.
+
+    lowercase: the model writes no capitals, and case does not count.
+    """
+    for name in names:
+        pairs = list(corpus.splits[name])
+        sources, references = zip(*pairs, strict=True)
+        outputs = translate(sources)
+        scores = all_scores(outputs, references, corpus.target, lowercase, corpus.name)
+        yield Result(name, pairs, outputs, scores)
 
 
 def history(about: Mapping[str, Any], *names: str) -> list[Any]:
@@ -111,47 +66,42 @@ def history(about: Mapping[str, Any], *names: str) -> list[Any]:
 
 def record(
     path: Path,
-    words: Sequence[str],
+    words: Sequence[str] | None,
     at_commit: str,
     corpus: Corpus,
-    model: Transformer,
-    about: Mapping[str, Any],
-    facts: Mapping[str, Any],
-    results: Sequence[Result],
+    place: Path,
+    found: Sequence[Result],
     decoding: Mapping[str, Any],
 ) -> None:
     """Write results/NAME.json: what was run, on what, on which data, and what came out.
 
-    words: of the command, without the program's name; about: what the model's checkpoint keeps;
-    facts: how it was trained, how far, how long and with which log, as its run.json says;
-    decoding: how it translates.
+    words: of the command, without the program's name, where it is not the training's; place: the
+    checkpoint, which says how it was trained, how far, how long and with which log; decoding: how
+    it translates.
     """
-    commands = [x for x in history(about, "words", "averaging") if x != words] + [words]
+    (config, about), facts = read_description(place / "model.json"), training_facts(place)
+    made = history(about, "words", "averaging")
+    commands = [["annotated", *each] for each in [*made, *([words] if words else [])]]
     several = {
-        "commands": [shlex.join(["annotated", *each]) for each in commands],
+        "commands": [join(each) for each in commands],
         "commits": [*dict.fromkeys([*chain(*history(about, "commits")), at_commit])],
         "trained_on": [*dict.fromkeys(chain(*history(about, "hardware")))],
         "averaged": about.get("averaged"),
-        "examples": results[0].examples() if results else [],
+        "examples": found[0].examples() if found else [],
     }
-    kept = {
-        "name": path.stem,
-        "command": shlex.join(["annotated", *words]),
-        "commit": at_commit,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": hardware(),
-        "software": software(),
-        "data": corpus_hashes(corpus),
-        "config": {
-            "model": asdict(model.config) | {"parameters": count_parameters(model)},
+    results.save(
+        path,
+        commands[-1],
+        commit=at_commit,
+        data=corpus_hashes(corpus),
+        config={
+            "model": asdict(config) | {"parameters": parameter_count(config)},
             "training": facts["training"],
             "decoding": decoding,
         },
-        "step": facts["step"],
-        "seconds": facts["seconds"],
-        "curve": facts["log"],
-        "scores": {result.name: result.entry() for result in results},
-    }
-    kept |= {name: value for name, value in several.items() if value}
-    make(path.parent)
-    write(path, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+        step=facts["step"],
+        seconds=facts["seconds"],
+        curve=facts["log"],
+        scores={result.name: result.entry() for result in found},
+        **{name: value for name, value in several.items() if value},
+    )

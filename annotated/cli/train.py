@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from annotated.cli.corpus import TrainingCorpusOptions, corpus_of, test_sets
+from annotated.cli.corpus import TrainingCorpusOptions, corpus_of
 from annotated.cli.data import (
     encoded_folder,
     is_shared,
@@ -26,7 +26,6 @@ from annotated.cli.data import (
     validation_pairs,
     vocabulary,
 )
-from annotated.cli.evaluate import scored
 from annotated.cli.options import (
     DeviceOptions,
     File,
@@ -38,18 +37,18 @@ from annotated.cli.options import (
     say,
 )
 from annotated.cli.recipes import configure
-from annotated.cli.record import commit, hardware, held_out_sums, pair_of, record
-from annotated.cli.translator import by_pytorch
+from annotated.cli.record import record, scored
 from annotated.data.batching import batches, lengths_of
-from annotated.data.corpora import Corpus, read_lines
+from annotated.data.corpora import Corpus, read_lines, sums
 from annotated.data.steps import stream
 from annotated.data.tokenizer import Tokenizer
 from annotated.fast import workers
 from annotated.fast.matmul_precision import choose_matmul_precision, is_fast
 from annotated.files import LOCK, Busy, alone
+from annotated.folders import RUN_FILES, complete
 from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.results import commit, hardware
 from annotated.training.checkpoints import count_parameters, load_checkpoint, resume, save_run
-from annotated.training.folders import RUN_FILES, complete
 from annotated.training.loop import (
     PRECISIONS,
     Interrupt,
@@ -60,7 +59,7 @@ from annotated.training.loop import (
 )
 from annotated.training.progress import Log, Terminal
 from annotated.translation.scores import bleu
-from annotated.translation.search import SearchConfig, translate
+from annotated.translation.search import SearchConfig, translate, translator
 from annotated.translation.sentences import Seen
 
 RUNS = Path("runs")
@@ -121,7 +120,7 @@ def run(options: Options) -> int:
         if workers.rank() == 0:
             complete(trial.folder)  # it is there, or it is said that it is not
             if options.record:
-                score(trial, options.record)
+                score(trial, options.record, at_commit)
         use = shlex.join(["annotated", "translate", "--model", str(trial.folder)])
         say(f"done: the model is in {trial.folder}; {use}")
         return 0
@@ -141,10 +140,10 @@ def begin(options: Options, device: torch.device, held: ExitStack) -> Trial:
     config = replace(config, **found)
     about: dict[str, Any] = {
         "data": corpus.name,
-        "pair": pair_of(corpus),
+        "pair": corpus.pair,
         "files": [str(file.resolve()) for file in options.files()],
         "teacher": options.teacher and str(options.teacher.resolve()),
-        "sums": held_out_sums(corpus),
+        "sums": sums(corpus.lists()),
         "vocab_size": vocab_size,  # as asked for: there may be fewer tokens
         "lowercase": lowercase,
         "words": [*options.words, *chain(*((option(x), found[x]) for x in found))],
@@ -219,7 +218,7 @@ def measured(
 
 def new_folder(options: Options, corpus: Corpus, held: ExitStack) -> Path:
     """Where a run goes, held: never over an earlier one, nor over one that begins now."""
-    name = f"{corpus.name}-{pair_of(corpus)}"
+    name = f"{corpus.name}-{corpus.pair}"
     names = chain([name], (f"{name}-{i}" for i in count(2)))
     for folder in [options.out] if options.out else map(RUNS.joinpath, names):
         with suppress(Busy):
@@ -258,7 +257,7 @@ def take_up(options: Options, device: torch.device, held: ExitStack) -> Trial:
         done = f"{folder} is done, with {run.step:,} steps in {run.seconds / 60:.1f} minutes"
         raise UserError(f"{done}: give it more with --steps or --minutes")
     corpus = workers.first(lambda: taught(corpus_of(about), about.get("teacher")))
-    if held_out_sums(corpus) != about.get("sums"):
+    if sums(corpus.lists()) != about.get("sums"):
         raise UserError(f"{folder} was trained on other data than {corpus.name} has now")
     for name in CHANGEABLE:
         if name in options.given:
@@ -323,16 +322,13 @@ def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
         train(run, shares, validate, save, show, stop)
 
 
-def score(trial: Trial, path: Path) -> None:
+def score(trial: Trial, path: Path, at_commit: str) -> None:
     """Score every test set once and write the run's record."""
-    run, corpus, about, search = trial.run, trial.corpus, trial.about, SearchConfig()
-    seen = Seen.by(about, run.config.longest())
-    translator = by_pytorch((run.model, trial.tokenizer, about), search, seen)
-    results = list(scored(translator, corpus, test_sets(corpus)))
-    for result in results:
+    corpus, about, search = trial.corpus, trial.about, SearchConfig()
+    seen = Seen.by(about, trial.run.config.longest())
+    ours = translator(trial.run.model, trial.tokenizer, search, seen=seen)
+    found = list(scored(ours.translate, corpus, corpus.tests(), bool(about["lowercase"])))
+    for result in found:
         say(f"{result.name}: {result.scores['bleu']}")
-    facts = {"training": asdict(run.config), "step": run.step}
-    facts |= {"seconds": run.seconds, "log": run.log}
-    words, at_commit = about["words"], about["commits"][-1]  # of all sittings together
     decoding = asdict(search) | {"engine": "annotated", "int8": False}
-    record(path, words, at_commit, corpus, run.model, about, facts, results, decoding)
+    record(path, None, at_commit, corpus, complete(trial.folder), found, decoding)

@@ -12,8 +12,8 @@ from itertools import count
 from typing import Any
 
 from annotated.cli.options import UserError, say
-from annotated.cli.translator import SearchOptions, Translator, open_translator
-from annotated.translation.sentences import divide
+from annotated.cli.translator import SearchOptions, open_translator
+from annotated.translation.hypotheses import Translator
 
 AT_ONCE = 512  # lines that are translated together
 READ = 1 << 20  # bytes of standard input that are read together
@@ -33,7 +33,7 @@ def run(options: Options) -> None:
     if not 1 <= n_best <= options.beam:
         raise UserError(f"--n-best {n_best}: a beam of {options.beam} finds 1 to {options.beam}")
     source, target = standard("input"), standard("output")
-    translator = open_translator(options, measured=True)
+    translator, _ = open_translator(options, measured=True)
     said = False
     for lines in decoded(lines_of(source, AT_ONCE)):
         said = said or say_divided(lines, translator)
@@ -87,12 +87,10 @@ def decoded(chunks: Iterable[list[bytes]]) -> Iterator[list[tuple[int, str]]]:
 
 def say_divided(lines: Sequence[tuple[int, str]], translator: Translator) -> bool:
     """Tell of the first of these lines that is translated in parts; False where none is."""
-    seen = translator.seen
-    for number, text in lines:
-        if len(divide(text, translator.tokenizer, seen.longest, seen.language)) > 1:
-            say(
-                f"line {number} is translated in parts, as is any of more than one sentence or "
-                f"{seen.longest} tokens: training saw no more at once"
-            )
-            return True
-    return False
+    number = next((number for number, text in lines if len(translator.divide(text)) > 1), None)
+    if number:
+        say(
+            f"line {number} is translated in parts, as is any of more than one sentence or "
+            f"{translator.seen.longest} tokens: training saw no more at once"
+        )
+    return bool(number)

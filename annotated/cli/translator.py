@@ -1,8 +1,6 @@
 """The model that is asked for, as what translates lines: by CTranslate2 without PyTorch."""
 
-import json
 import sys
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +10,10 @@ import pooch
 
 from annotated.cli.options import BaseOptions, DeviceOptions, Folder, UserError, say
 from annotated.data.tokenizer import Tokenizer
-from annotated.fast.engine import TOKENS, Engine, exported, is_export
-from annotated.training.folders import complete, readable
-from annotated.translation.hypotheses import Hypothesis, SearchConfig, joined
-from annotated.translation.sentences import Seen, divide
+from annotated.fast.engine import Engine, exported, is_export
+from annotated.folders import complete, training_facts
+from annotated.translation.hypotheses import Hypothesis, SearchConfig, Translator
+from annotated.translation.sentences import Seen
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"  # the model that comes with the package
 
@@ -55,15 +53,6 @@ class SearchOptions(SearchConfig, ModelOptions, DeviceOptions):
         return "ctranslate2" if self.int8 else self.engine or "annotated"
 
 
-def training_facts(place: Path) -> dict[str, Any]:
-    """What a checkpoint's run.json says of the training: how, how far, how long, and its log."""
-    if not (place / "run.json").is_file():
-        raise UserError(f"{place} does not say how it was trained: run.json is missing")
-    with readable(place):
-        facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
-        return {name: facts[name] for name in ("training", "step", "seconds", "log")}
-
-
 def seen_by(place: Path, about: dict[str, Any]) -> Seen:
     """What training saw of sources; where that was not kept, what its limits let through."""
     if "longest_source" in about or not (place / "run.json").is_file():
@@ -72,84 +61,57 @@ def seen_by(place: Path, about: dict[str, Any]) -> Seen:
     return Seen.by(about, min(training["max_tokens"], training["batch_tokens"]))
 
 
-@dataclass(frozen=True)
-class Translator:
-    """A model with what it takes to translate, whichever engine searches."""
+def load(place: Path, device: Any = "cpu") -> tuple[Any, Tokenizer, dict[str, Any]]:
+    """`load_checkpoint`, which needs PyTorch."""
+    from annotated.training.checkpoints import load_checkpoint
 
-    tokenizer: Tokenizer
-    about: dict[str, Any]  # what was kept of the model's run
-    seen: Seen  # by training, and no more than there is room for
-    search: Callable[[list[list[int]], int], list[list[Hypothesis]]]  # ids, n -> the n best of each
-
-    def candidates(self, lines: Sequence[str], n_best: int) -> list[list[tuple[str, float]]]:
-        """The `n_best` best translations of each line and their scores, best first."""
-        parts = [divide(x, self.tokenizer, self.seen.longest, self.seen.language) for x in lines]
-        found = iter(self.search([ids for each in parts for ids in each], n_best))
-        return [joined(self.tokenizer, [next(found) for _ in each]) for each in parts]
-
-    def translate(self, lines: Sequence[str]) -> list[str]:
-        """The best translation of each line."""
-        return [best for (best, _), *_ in self.candidates(lines, 1)]
+    return load_checkpoint(place, device)
 
 
-def by_ctranslate2(engine: Engine, search: SearchConfig, seen: Seen) -> Translator:
-    """An engine as a translator of what training has seen."""
-
-    def find(encoded: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
-        return engine.search(encoded, n_best, search)
-
-    seen = replace(seen, longest=engine.longest_source(search, seen))
-    return Translator(engine.tokenizer, engine.about, seen, find)
+def by_engine(folder: Path, options: SearchOptions) -> tuple[Translator, dict[str, Any]]:
+    """CTranslate2 with an export, that of a checkpoint by way of the user's cache."""
+    if options.device == "cuda":
+        raise UserError("--engine ctranslate2 works on the CPU: leave --device out")
+    cache = Path(pooch.os_cache("annotated")) / "exported"
+    engine = Engine(folder if is_export(folder) else exported(folder, cache, load), options.int8)
+    return engine.translator(options.search(), seen_by(folder, engine.about)), engine.about
 
 
 def by_pytorch(
-    loaded: tuple[Any, Tokenizer, dict[str, Any]],
-    search: SearchConfig,
-    seen: Seen,
-    measured: bool = False,
-) -> Translator:
-    """A model, as `load_checkpoint` gives it, as a translator of what training has seen.
+    folder: Path, options: SearchOptions, measured: bool
+) -> tuple[Translator, dict[str, Any]]:
+    """A checkpoint with our own search, in as many threads as it has work for."""
+    from annotated.fast.inference import matmul_precision_for, threads_for
+    from annotated.translation.search import translator
+
+    if is_export(folder):
+        raise UserError(f"{folder} was written for CTranslate2: add --engine ctranslate2")
+    model, tokenizer, about = load(folder, options.find_device())
+    ours = translator(model, tokenizer, options.search(), seen=seen_by(folder, about))
+
+    def find(encoded: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
+        rows = len(encoded) * options.beam
+        fast = measured and rows  # blank lines alone have none
+        with threads_for(model, rows), matmul_precision_for(model, rows) if fast else nullcontext():
+            return ours.search(encoded, n_best)
+
+    return replace(ours, search=find), about
+
+
+def open_translator(
+    options: SearchOptions, measured: bool = False
+) -> tuple[Translator, dict[str, Any]]:
+    """The model that is asked for, with the engine that is asked for; what was kept of its run.
 
     measured: with matrix products chosen for speed, which may round otherwise another time.
     """
-    from annotated.fast.inference import matmul_precision_for, threads_for
-    from annotated.translation.search import longest_source, search_all
-
-    model, tokenizer, about = loaded
-
-    def find(encoded: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
-        rows = len(encoded) * search.beam
-        fast = measured and rows  # blank lines alone have none
-        with threads_for(model, rows), matmul_precision_for(model, rows) if fast else nullcontext():
-            return search_all(model, encoded, n_best, search, TOKENS)
-
-    seen = replace(seen, longest=longest_source(model, search, seen))
-    return Translator(tokenizer, about, seen, find)
-
-
-def open_translator(options: SearchOptions, measured: bool = False) -> Translator:
-    """The model that is asked for, with the engine that is asked for.
-
-    A checkpoint goes to CTranslate2 by way of an export in the user's cache.
-    """
-    folder, search = options.folder(), options.search()
-    if options.decoder() == "ctranslate2":
-        if options.device == "cuda":
-            raise UserError("--engine ctranslate2 works on the CPU: leave --device out")
-        cache = Path(pooch.os_cache("annotated")) / "exported"
-        engine = Engine(folder if is_export(folder) else exported(folder, cache), options.int8)
-        found = by_ctranslate2(engine, search, seen_by(folder, engine.about))
-    elif is_export(folder):
-        raise UserError(f"{folder} was written for CTranslate2: add --engine ctranslate2")
-    else:
-        from annotated.training.checkpoints import load_checkpoint
-
-        loaded = load_checkpoint(folder, options.find_device())
-        found = by_pytorch(loaded, search, seen_by(folder, loaded[2]), measured)
+    folder, by_ctranslate2 = options.folder(), options.decoder() == "ctranslate2"
+    found, about = (
+        by_engine(folder, options) if by_ctranslate2 else by_pytorch(folder, options, measured)
+    )
     if found.seen.longest < 2:
-        few = f"{found.seen.longest + search.extra:,} positions, too few"
-        raise UserError(f"this model has {few} for --extra {search.extra}: lower it")
+        few = f"{found.seen.longest + options.extra:,} positions, too few"
+        raise UserError(f"this model has {few} for --extra {options.extra}: lower it")
     if sys.stderr.isatty():
-        about = found.about
         say(f"the model is {folder}, trained on {about.get('data')} {about.get('pair')}")
-    return found
+    return found, about

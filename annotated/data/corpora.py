@@ -41,6 +41,19 @@ class Corpus:
     target: str
     splits: Splits
 
+    @property
+    def pair(self) -> str:
+        """Both languages: "en-de"."""
+        return f"{self.source}-{self.target}"
+
+    def lists(self) -> Splits:
+        """The splits that are lists."""
+        return {name: pairs for name, pairs in self.splits.items() if isinstance(pairs, list)}
+
+    def tests(self) -> list[str]:
+        """The names of the test sets."""
+        return [name for name in self.splits if name.startswith("test")]
+
 
 def forbidden(path: Path) -> CorpusError:
     """The error of a file that is there and not for us."""
@@ -481,6 +494,23 @@ def load(name: str = "toy", pair: str = "en-de") -> Corpus:
         raise CorpusError(f"{name} has no pair {pair!r}: choose one of {', '.join(pairs)}")
     source, target = pair.split("-")
     return Corpus(name, source, target, splits(source, target))
+
+
+def sums(splits: Splits) -> dict[str, dict[str, Any]]:
+    """The number of pairs in each split, and the SHA-256 of their text."""
+    found = {}
+    for name, pairs in splits.items():
+        digest, count = hashlib.sha256(), 0
+        for source, target in pairs:  # a stream has no length
+            digest.update(f"{source}\t{target}\n".encode())
+            count += 1
+        found[name] = {"pairs": count, "sha256": digest.hexdigest()}
+    return found
+
+
+def corpus_hashes(corpus: Corpus) -> dict[str, Any]:
+    """What a record says of a corpus."""
+    return {"name": corpus.name, "pair": corpus.pair, "splits": sums(corpus.splits)}
 
 
 def load_files(source: Path, target: Path, validation: tuple[Path, Path] | None = None) -> Corpus:

@@ -4,7 +4,7 @@
 import hashlib
 import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,8 +13,13 @@ from typing import Any
 from annotated import __version__
 from annotated.data.tokenizer import EOS
 from annotated.data.word_tokenizer import load_tokenizer
-from annotated.training.folders import MODEL_FILES, complete, readable
-from annotated.translation.hypotheses import Hypothesis, SearchConfig, length_penalty
+from annotated.folders import MODEL_FILES, complete, readable
+from annotated.translation.hypotheses import (
+    Hypothesis,
+    SearchConfig,
+    Translator,
+    length_penalty,
+)
 from annotated.translation.sentences import Seen
 
 
@@ -57,11 +62,12 @@ class Engine:
             self.positions: int = description["positions"]  # that the model can tell apart
             self.about: dict[str, Any] = description["about"]
             self.tokenizer = load_tokenizer(folder / "tokenizer.json")
-            self.translator = engine.Translator(str(folder), compute_type=kind)
+            self.engine = engine.Translator(str(folder), compute_type=kind)
 
-    def longest_source(self, config: SearchConfig, seen: Seen) -> int:
-        """The most tokens of a source, EOS included, that the model translates at once."""
-        return min(seen.longest, self.positions - config.extra)
+    def translator(self, config: SearchConfig, seen: Seen) -> Translator:
+        """The engine as a translator of lines, in parts no longer than what training has seen."""
+        seen = seen.within(self.positions - config.extra)
+        return Translator(self.tokenizer, seen, lambda ids, n: self.search(ids, n, config))
 
     def search(
         self, encoded: Sequence[list[int]], n_best: int, config: SearchConfig
@@ -69,7 +75,7 @@ class Engine:
         """The `n_best` best hypotheses of each sentence, best first.
 
         encoded: ids without EOS, at least one for each sentence and no more than
-        `longest_source` allows.
+        there are positions for, `extra` apart.
         """
         limits = [len(ids) + 1 + config.extra for ids in encoded]
         found = self.decode(encoded, config.beam, max(limits, default=0))
@@ -91,7 +97,7 @@ class Engine:
 
         As ids, EOS included where it was written, and their log-probability, in nats.
         """
-        found = self.translator.translate_batch(
+        found = self.engine.translate_batch(
             [[*map(str, ids), str(EOS)] for ids in encoded],
             beam_size=beam,
             num_hypotheses=beam,  # all of them: we rank
@@ -113,10 +119,11 @@ class Engine:
         ]
 
 
-def exported(folder: Path | str, cache: Path) -> Path:
+def exported(folder: Path | str, cache: Path, load: Callable[[Path], Any]) -> Path:
     """The export of a checkpoint in the cache: written there where it is missing.
 
-    It is found again by what the checkpoint's files hold, not by their names.
+    It is found again by what the checkpoint's files hold, not by their names. `load`, such as
+    `load_checkpoint`, reads the model where it is needed.
     """
     place = complete(folder)
     digest = hashlib.sha256(f"{__version__} {library().__version__}".encode())
@@ -124,12 +131,11 @@ def exported(folder: Path | str, cache: Path) -> Path:
         digest.update((place / name).read_bytes())
     kept = cache / digest.hexdigest()[:32]
     if not kept.is_dir():
-        from annotated.fast.export import export
-        from annotated.training.checkpoints import load_checkpoint  # these need PyTorch
+        from annotated.fast.export import export  # which needs PyTorch
 
         cache.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=cache) as part:
-            export(Path(part) / kept.name, *load_checkpoint(place))
+            export(Path(part) / kept.name, *load(place))
             with suppress(OSError):  # where another process was first
                 (Path(part) / kept.name).rename(kept)
     return kept

@@ -12,9 +12,9 @@ import numpy as np
 from annotated.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from annotated.fast.engine import EngineError, library
 from annotated.files import write
+from annotated.folders import all_or_nothing
 from annotated.model.positions import sinusoids
 from annotated.model.transformer import Transformer, TransformerConfig
-from annotated.training.folders import all_or_nothing
 
 Weights = Mapping[str, np.ndarray]  # by their names in the checkpoint
 

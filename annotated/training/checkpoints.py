@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from annotated.data.tokenizer import Tokenizer
 from annotated.data.word_tokenizer import load_tokenizer
 from annotated.files import write
-from annotated.model.transformer import Transformer, TransformerConfig
-from annotated.training.folders import (
+from annotated.folders import (
     RUN_FILES,
     CheckpointError,
     all_or_nothing,
@@ -25,6 +24,7 @@ from annotated.training.folders import (
     readable,
     steps_in,
 )
+from annotated.model.transformer import Transformer, TransformerConfig
 from annotated.training.loop import Run, Since, TrainingConfig
 
 

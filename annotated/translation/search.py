@@ -13,8 +13,8 @@ from annotated.data.batching import pad_sequences
 from annotated.data.tokenizer import BOS, EOS, PAD, Tokenizer
 from annotated.model.attention import MultiHeadAttention, View, padding_mask
 from annotated.model.transformer import Transformer
-from annotated.translation.hypotheses import Hypothesis, SearchConfig, joined, length_penalty
-from annotated.translation.sentences import Seen, divide
+from annotated.translation.hypotheses import Hypothesis, SearchConfig, Translator, length_penalty
+from annotated.translation.sentences import Seen
 
 
 class KeptView(View):
@@ -257,34 +257,26 @@ def beam_search(
     return [sentence.finished[:n_best] for sentence in search.sentences]
 
 
-def longest_source(model: Transformer, config: SearchConfig, seen: Seen) -> int:
-    """The most tokens of a source, EOS included, that the model translates at once."""
-    learned = model.config.positions == "learned"
-    return min(seen.longest, model.config.max_length - config.extra) if learned else seen.longest
-
-
-def candidates(
+def translator(
     model: Transformer,
     tokenizer: Tokenizer,
-    sentences: Sequence[str],
-    n_best: int = 1,
     config: SearchConfig | None = None,
     batch_tokens: int = 4096,
     seen: Seen | None = None,
-) -> list[list[tuple[str, float]]]:
-    """The `n_best` best translations of each line and their scores, best first, in order.
+) -> Translator:
+    """A model that translates lines, in parts, as `divide` makes them of what training has `seen`.
 
-    A line is translated in parts, as `divide` makes them of what training has `seen`: its i-th
-    candidate joins the i-th best of each part, and has the sum of their scores. A blank line gives
-    an empty text. batch_tokens bounds the padded source positions times the beam that are
-    searched together. Raises ValueError where `extra` leaves too few learned positions.
+    batch_tokens bounds the padded source positions times the beam that are searched together. The
+    translator raises ValueError where `extra` leaves too few learned positions.
     """
     config, seen = config or SearchConfig(), seen or Seen()
-    longest = longest_source(model, config, seen)
-    parts = [divide(line, tokenizer, longest, seen.language) for line in sentences]
-    flat = [ids for each in parts for ids in each]
-    found = iter(search_all(model, flat, n_best, config, batch_tokens))
-    return [joined(tokenizer, [next(found) for _ in each]) for each in parts]
+    if model.config.positions == "learned":
+        seen = seen.within(model.config.max_length - config.extra)
+
+    def find(encoded: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
+        return search_all(model, encoded, n_best, config, batch_tokens)
+
+    return Translator(tokenizer, seen, find)
 
 
 def search_all(
@@ -316,6 +308,5 @@ def translate(
     batch_tokens: int = 4096,
     seen: Seen | None = None,
 ) -> list[str]:
-    """The best translation of each line, in order: see `candidates`."""
-    found = candidates(model, tokenizer, sentences, 1, config, batch_tokens, seen)
-    return [best for (best, _), *_ in found]
+    """The best translation of each line, in order: see `translator`."""
+    return translator(model, tokenizer, config, batch_tokens, seen).translate(sentences)

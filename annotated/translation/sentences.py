@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sentencex import segment
@@ -23,6 +23,10 @@ class Seen:
         """What is kept with a checkpoint says it; `otherwise` is for one that has no length."""
         language = about.get("pair", cls.language).split("-")[0]
         return cls(about.get("longest_source", otherwise), language)
+
+    def within(self, room: int) -> "Seen":
+        """No more than a model has room for, which is a number of tokens."""
+        return replace(self, longest=min(self.longest, room))
 
 
 def pieces(ids: list[int], longest: int, begins: Callable[[int], bool]) -> list[list[int]]:

@@ -10,12 +10,12 @@ from typing import Any
 from sacrebleu import BLEU
 from sacrebleu.significance import PairedTest
 
-from annotated.cli.record import commit, corpus_hashes
-from annotated.cli.translator import PRETRAINED, by_ctranslate2
-from annotated.data.corpora import load
+from annotated.cli.translator import PRETRAINED
+from annotated.data.corpora import corpus_hashes, load
 from annotated.fast.engine import Engine
 from annotated.fast.export import export
 from annotated.fast.inference import in_8_bits
+from annotated.results import commit
 from annotated.training.checkpoints import load_checkpoint
 from annotated.translation.scores import moses_bleu, moses_tokenize, plain_punctuation
 from annotated.translation.search import SearchConfig, translate
@@ -43,7 +43,7 @@ def decoders(config: SearchConfig, folder: Path) -> dict[str, Translate]:
         "annotated float32": lambda lines: translate(model, tokenizer, lines, config),
         "annotated int8": lambda lines: translate(light, tokenizer, lines, config),
     } | {
-        f"CTranslate2 {kind}": by_ctranslate2(engine, config, Seen()).translate
+        f"CTranslate2 {kind}": engine.translator(config, Seen()).translate
         for kind, engine in engines.items()
     }
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from annotated.cli.record import commit, software
 from annotated.fast.inference import WIDER
 from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.results import commit, software
 from tools.bench import report, work
 from tools.bench.decoders import LIBRARIES, Decode, builders, chosen_products, missing
 from tools.bench.measure import precision

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from annotated.cli.record import commit
 from annotated.model.transformer import PRESETS
+from annotated.results import commit
 from tools.bench import report, work
 from tools.bench.measure import build, product_flops, timed
 

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from annotated.cli.record import commit
 from annotated.model.attention import attention, causal_mask
 from annotated.model.transformer import TransformerConfig
+from annotated.results import commit
 from tools.bench import report, work
 from tools.bench.measure import build, in_fresh_process, peak_memory, precision, timed
 

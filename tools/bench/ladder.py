@@ -17,11 +17,11 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from annotated.cli.record import commit
 from annotated.data.batching import Batch, Encoded, collate
 from annotated.fast import packing
 from annotated.fast.matmul_precision import choose_matmul_precision
 from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.results import commit
 from annotated.training import loop
 from annotated.training.loss import smoothed_loss
 from annotated.training.optimizer import BETAS, EPS

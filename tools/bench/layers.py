@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from annotated.cli.record import commit
 from annotated.evidence.convolutional import Convolution, SeparableConvolution
 from annotated.evidence.recurrent import LSTM
 from annotated.model.attention import MultiHeadAttention, View, attention
+from annotated.results import commit
 from tools.bench import report
 from tools.bench.growth import crossing
 

@@ -1,15 +1,13 @@
 """What a benchmark leaves behind: a table for the reader, and a record."""
 
-import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from importlib import metadata
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from annotated.cli.record import hardware, software
+from annotated import results
 
 
 class UserError(Exception):
@@ -57,18 +55,8 @@ def write(path: Path, words: Sequence[str], **parts: Any) -> None:
     `words`: the arguments after `python -m tools.bench`; `parts`: commit, data, config, seconds,
     curve, scores.
     """
-    versions = software()
-    try:
-        versions["transformers"] = metadata.version("transformers")
-    except metadata.PackageNotFoundError:
-        pass
-    record = {
-        "name": path.stem,
-        "command": shlex.join(["python", "-m", "tools.bench", *words]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": hardware(),
-        "software": versions,
-        **rounded(parts),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    versions = results.software()
+    with suppress(PackageNotFoundError):
+        versions["transformers"] = version("transformers")
+    words = ["python", "-m", "tools.bench", *words]
+    results.save(path, words, **{"software": versions} | rounded(parts))

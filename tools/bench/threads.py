@@ -16,9 +16,9 @@ from dataclasses import asdict
 from itertools import cycle
 from typing import IO, cast
 
-from annotated.cli.record import commit
 from annotated.data.batching import collate
 from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.results import commit
 from annotated.training.loop import Run, TrainingConfig
 from tools.bench import report, work
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from annotated.cli.record import commit
 from annotated.data.batching import Encoded
 from annotated.model.transformer import TransformerConfig
+from annotated.results import commit
 from tools.bench import report, work
 from tools.bench.contenders import available
 from tools.bench.measure import (

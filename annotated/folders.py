@@ -1,11 +1,13 @@
 # Tangled from chapters/reference/checkpoints.md: change it there, then run `make tangle`.
 """The folders of checkpoints: written whole or not at all, found by their names (Section 5.2)."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -75,3 +77,12 @@ def readable(place: Path) -> Iterator[None]:
     except Exception as error:  # each library has kinds of its own; here all mean the same
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(f"the checkpoint in {place} cannot be read: {reason}") from None
+
+
+def training_facts(place: Path) -> dict[str, Any]:
+    """What a checkpoint's run.json says of the training: how, how far, how long, and its log."""
+    if not (place / "run.json").is_file():
+        raise CheckpointError(f"{place} does not say how it was trained: run.json is missing")
+    with readable(place):
+        facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
+        return {name: facts[name] for name in ("training", "step", "seconds", "log")}
