@@ -5,13 +5,13 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from annotated.files import make, permit, put
+from annotated.files import LOCK, Busy, alone, make, permit, put
 
 MODEL_FILES = ["model.safetensors", "model.json", "tokenizer.json"]
 RUN_FILES = [*MODEL_FILES, "optimizer.safetensors", "run.json"]
@@ -41,6 +41,23 @@ def all_or_nothing(folder: Path) -> Iterator[Path]:
         ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def is_free(folder: Path) -> bool:
+    """Whether there is nothing, or what a run leaves that ended before its first checkpoint."""
+    left = ("log.jsonl", "pairs-", ".step-", ".log.jsonl", ".pairs-", LOCK)
+    return not folder.exists() or (
+        folder.is_dir() and all(file.name.startswith(left) for file in folder.iterdir())
+    )
+
+
+def claim(folder: Path, held: ExitStack) -> bool:
+    """Whether the folder is free, and from here on held: until the run ends, or is killed."""
+    with suppress(Busy):
+        if is_free(folder):
+            held.enter_context(alone(folder))
+            return is_free(folder)  # still: nobody else can write there
+    return False
 
 
 def steps_in(folder: Path) -> list[Path]:

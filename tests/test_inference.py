@@ -11,9 +11,11 @@ from torch import nn
 from annotated.data.batching import pad_sequences
 from annotated.data.tokenizer import EOS
 from annotated.fast import inference
-from annotated.fast.inference import Int8Linear, in_8_bits, matmul_precision_for
+from annotated.fast.inference import Int8Linear, in_8_bits, matmul_precision_for, tuned
 from annotated.model.transformer import Transformer, TransformerConfig, parameter_count
+from annotated.translation.hypotheses import Translator
 from annotated.translation.search import SearchConfig, beam_search
+from annotated.translation.sentences import Seen
 
 SIZES = {"layers": 2, "d_model": 64, "d_ff": 128, "heads": 4, "dropout": 0.3}
 SOURCE = pad_sequences([[5, 6, 7, 8, EOS], [9, 10, EOS]])
@@ -130,3 +132,24 @@ def test_products_are_measured_for_the_rows_of_a_step_and_left_as_they_were(monk
             pass
     assert asked == [(4, 128), (inference.MANY, 128)]
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_tuned_translator_has_the_threads_and_the_products_that_suit_its_rows(monkeypatch):
+    model, asked = a_model(), []
+
+    def search(encoded, n_best):
+        asked.append((torch.get_num_threads(), torch.get_float32_matmul_precision(), n_best))
+        return [[] for _ in encoded]
+
+    monkeypatch.setattr(inference, "fitting", lambda rows, width: "high")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for products in (False, True):
+            ours = Translator(None, Seen(), search)
+            assert tuned(ours, model, 4, products).search([[5], [6]], 3) == [[], []]
+        assert tuned(ours, model, 4, products=True).search([], 1) == []
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert asked == [(1, "highest", 3), (1, "high", 3), (1, "highest", 1)]

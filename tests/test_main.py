@@ -208,7 +208,7 @@ def options_of(words):
 
 def configured(words):
     options = options_of(["train", *words.split()])
-    return train.configure(options, options.preset)
+    return corpus.configure(options, options.preset)
 
 
 def test_a_preset_is_the_papers_with_the_options_on_top():
@@ -1271,16 +1271,16 @@ def test_one_checkpoint_is_in_memory_at_a_time(trained, monkeypatch):
     import weakref
 
     kept = []
-    load = average.load_file
+    load = average.load_checkpoint
 
     def spy(path):
         gc.collect()
         assert not any(tensor() is not None for tensor in kept)
-        state = load(path)
-        kept.extend(weakref.ref(value) for value in state.values())
-        return state
+        loaded = load(path)
+        kept.extend(weakref.ref(value) for value in loaded[0].parameters())
+        return loaded
 
-    monkeypatch.setattr(average, "load_file", spy)
+    monkeypatch.setattr(average, "load_checkpoint", spy)
     assert main(["average", RUN, "--last", "2", "--out", "mean"]) == 0
     assert kept
 

@@ -25,6 +25,9 @@ from annotated.data.memory_mapped import (
     TOKENS,
     Prepared,
     PreparedError,
+    copied,
+    is_prepared,
+    learn_vocabulary,
     prepare,
     read_state,
     sample,
@@ -471,3 +474,29 @@ def test_a_sample_repeats_and_has_no_pair_twice():
 
 def test_a_sample_of_few_pairs_is_all_of_them():
     assert sample(PAIRS[:3], 9) == PAIRS[:3] and sample([], 9) == [] == sample(PAIRS, 0)
+
+
+def test_a_vocabulary_of_a_list_is_of_all_its_lines_and_of_a_stream_of_a_sample(monkeypatch):
+    pairs = [(f"the  dog {i}", f"der Hund {i}") for i in range(50)]
+    lines = [" ".join(line.split()) for pair in pairs for line in pair]
+    whole = Tokenizer.train(lines, 300)
+    for some in (pairs, iter(pairs)):
+        assert tokenizer_hash(learn_vocabulary(some, 300)) == tokenizer_hash(whole)
+    monkeypatch.setattr(module, "SAMPLE", 1)
+    one = learn_vocabulary(iter(pairs), 300)
+    assert len(one) < len(whole) == len(learn_vocabulary(pairs, 300))
+    assert learn_vocabulary(pairs, 300, lowercase=True).encode("DOG") == whole.encode("dog")
+
+
+def test_a_finished_folder_is_known_by_its_vocabulary_and_copied_whole(tmp_path):
+    pairs, place, there = [("a dog", "ein Hund")] * 9, tmp_path / "here", tmp_path / "there"
+    tokenizer, other = (Tokenizer.train(["a dog"] * 3, n) for n in (262, 261))
+    assert not is_prepared(place, tokenizer)
+    prepare(pairs, tokenizer, place)
+    assert is_prepared(place, tokenizer) and not is_prepared(place, other)
+    (tmp_path / ".there.part").mkdir()  # of a copy that was killed
+    for _ in range(2):
+        assert copied(place, there) == there and list(Prepared(there)) == list(Prepared(place))
+    assert sorted(tmp_path.iterdir()) == [place, there]
+    prepare([*pairs, *pairs], tokenizer, tmp_path / "more")
+    assert len(Prepared(copied(tmp_path / "more", there))) == 18

@@ -8,15 +8,11 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safetensors.torch import load_file
-from torch import Tensor
-
 from annotated.cli.options import POSITIONAL, BaseOptions, Folder, UserError, say
 from annotated.files import write
-from annotated.folders import all_or_nothing, readable, steps_in, training_facts
+from annotated.folders import all_or_nothing, steps_in, training_facts
 from annotated.ranges import Count
 from annotated.training.checkpoints import load_checkpoint, write_model
-from annotated.training.loop import TrainingConfig
 from annotated.translation.scores import average
 
 
@@ -35,9 +31,9 @@ def run(options: Options) -> None:
     places = to_average(options.folder, options.last)
     if options.out.exists():
         raise UserError(f"--out {options.out} exists already: name a new folder")
+    mean = average(load_checkpoint(place)[0].state_dict() for place in places)
     model, tokenizer, about = load_checkpoint(places[-1])
-    facts = training_facts(places[-1])
-    model.load_state_dict(average(weights(place) for place in places))
+    model.load_state_dict(mean)
     if options.half:
         model.half()
         if not all(weight.isfinite().all() for weight in model.parameters()):
@@ -46,11 +42,9 @@ def run(options: Options) -> None:
     about |= {"averaged": steps, "averaging": options.words}
     with all_or_nothing(options.out) as part:
         write_model(part, model, tokenizer, about)
-        write(part / "run.json", json.dumps(facts, indent=1))
-    say(
-        f"the mean of {len(places)} checkpoints, steps {steps[0]:,} to {steps[-1]:,}, is in "
-        f"{options.out}"
-    )
+        write(part / "run.json", json.dumps(training_facts(places[-1]), indent=1))
+    which = f"{len(places)} checkpoints, steps {steps[0]:,} to {steps[-1]:,}"
+    say(f"the mean of {which}, is in {options.out}")
 
 
 def to_average(folder: Path, last: int | None) -> list[Path]:
@@ -59,14 +53,8 @@ def to_average(folder: Path, last: int | None) -> list[Path]:
     if not places:
         raise UserError(f"{folder} holds no checkpoints of a run: name a folder such as runs/mine")
     if last is None:
-        last = TrainingConfig(**training_facts(places[-1])["training"]).average
+        last = int(training_facts(places[-1])["training"]["average"])
     if len(places) < last:
         mend = f"train with --keep {last} or give --last {len(places)}"
         raise UserError(f"{folder} has {len(places)} checkpoints, not {last}: {mend}")
     return places[-last:]
-
-
-def weights(place: Path) -> dict[str, Tensor]:
-    """The weights of one checkpoint."""
-    with readable(place):
-        return load_file(place / "model.safetensors")

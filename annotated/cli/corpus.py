@@ -1,12 +1,17 @@
-"""Which corpus the options name, and which of its sets are scored."""
+"""Which corpus the options name, what suits it, and which of its sets are scored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from annotated.cli.options import BaseOptions, File, UserError
+from annotated.cli.options import BaseOptions, File, UserError, override
 from annotated.data.corpora import Corpus, language, load, load_files, read_pairs, sums
+from annotated.data.tokenizer import SMALLEST
+from annotated.model.transformer import TransformerConfig
+from annotated.ranges import RangeError
+from annotated.training.loop import TrainingConfig
+from annotated.training.recipes import recipe
 
 Name = Literal["toy", "multi30k", "tatoeba", "wmt14"]
 SIDES = ["source", "target", "valid_source", "valid_target"]
@@ -45,6 +50,17 @@ class TrainingCorpusOptions(CorpusOptions):
     valid_source: File | None = None
     valid_target: File | None = None  # the target side of a validation set
     lowercase: bool = False  # make all text lower-case
+
+
+def configure(
+    options: CorpusOptions, preset: str | None = None
+) -> tuple[TransformerConfig, TrainingConfig]:
+    """The two configurations of a run; RangeError where an option is out of range."""
+    corpus = "files" if options.files() else options.data or "toy"
+    model, training = (override(x, options.given) for x in recipe(corpus, options.pair, preset))
+    if model.vocab_size < SMALLEST:
+        raise RangeError("vocab_size", f"is {SMALLEST} or more, not {model.vocab_size}")
+    return model, training
 
 
 def open_corpus(files: Sequence[Path | str], name: str | None, pair: str | None) -> Corpus:

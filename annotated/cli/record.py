@@ -24,20 +24,15 @@ class Result:
     outputs: list[str]
     scores: dict[str, Score]
 
-    def examples(self, count: int = 10) -> list[dict[str, str]]:
-        """The first few translations, as a record keeps them."""
-        triples = zip(self.pairs[:count], self.outputs, strict=False)
-        return [{"source": s, "reference": r, "output": o} for (s, r), o in triples]
-
     def entry(self) -> dict[str, Any]:
         """The scores as a record keeps them; BLEU is a number, with its signature beside it."""
         forms = {name: asdict(score) for name, score in self.scores.items()}
-        kept = {
-            name: {key: form[key] for key in ("value", "signature", "words") if form[key]}
-            for name, form in forms.items()
-        }
-        bleu = kept.pop("bleu")
-        return {"bleu": bleu["value"], "signature": bleu["signature"], **kept}
+        for form in forms.values():
+            del form["metric"]
+            if not form["words"]:
+                del form["words"]
+        bleu = forms.pop("bleu")
+        return {"bleu": bleu["value"], "signature": bleu["signature"], **forms}
 
 
 def scored(
@@ -87,7 +82,11 @@ def record(
         "commits": [*dict.fromkeys([*chain(*history(about, "commits")), at_commit])],
         "trained_on": [*dict.fromkeys(chain(*history(about, "hardware")))],
         "averaged": about.get("averaged"),
-        "examples": found[0].examples() if found else [],
+        "examples": [
+            {"source": source, "reference": reference, "output": output}
+            for one in found[:1]
+            for (source, reference), output in zip(one.pairs[:10], one.outputs, strict=False)
+        ],
     }
     results.save(
         path,

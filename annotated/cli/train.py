@@ -10,7 +10,7 @@ model: torchrun --nproc-per-node 2 -m annotated train ...
 import shlex
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, count
 from pathlib import Path
@@ -18,14 +18,8 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from annotated.cli.corpus import TrainingCorpusOptions, corpus_of
-from annotated.cli.data import (
-    encoded_folder,
-    is_shared,
-    training_pairs,
-    validation_pairs,
-    vocabulary,
-)
+from annotated.cli.corpus import TrainingCorpusOptions, configure, corpus_of
+from annotated.cli.data import shared_folder, training_pairs, validation_pairs, vocabulary
 from annotated.cli.options import (
     DeviceOptions,
     File,
@@ -36,7 +30,6 @@ from annotated.cli.options import (
     override,
     say,
 )
-from annotated.cli.recipes import configure
 from annotated.cli.record import record, scored
 from annotated.data.batching import batches, lengths_of
 from annotated.data.corpora import Corpus, read_lines, sums
@@ -44,11 +37,11 @@ from annotated.data.steps import stream
 from annotated.data.tokenizer import Tokenizer
 from annotated.fast import workers
 from annotated.fast.matmul_precision import choose_matmul_precision, is_fast
-from annotated.files import LOCK, Busy, alone
-from annotated.folders import RUN_FILES, complete
-from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.files import alone
+from annotated.folders import RUN_FILES, claim, complete
+from annotated.model.transformer import Transformer, TransformerConfig, parameter_count
 from annotated.results import commit, hardware
-from annotated.training.checkpoints import count_parameters, load_checkpoint, resume, save_run
+from annotated.training.checkpoints import load_checkpoint, resume, save_run
 from annotated.training.loop import (
     PRECISIONS,
     Interrupt,
@@ -108,7 +101,7 @@ def run(options: Options) -> int:
         trial = (take_up if options.resume else begin)(options, device, held)
         for name, value in ("commits", at_commit), ("hardware", hardware()):
             trial.about[name] = list(dict.fromkeys([*trial.about.get(name, []), value]))
-        size = count_parameters(trial.run.model)
+        size = parameter_count(trial.run.model.config)
         say(f"{size:,} parameters on {device}; the run goes to {trial.folder}")
         stopped_by = fit(trial)
         workers.wait()  # nobody leaves while another still works
@@ -221,20 +214,9 @@ def new_folder(options: Options, corpus: Corpus, held: ExitStack) -> Path:
     name = f"{corpus.name}-{corpus.pair}"
     names = chain([name], (f"{name}-{i}" for i in count(2)))
     for folder in [options.out] if options.out else map(RUNS.joinpath, names):
-        with suppress(Busy):
-            if is_free(folder):
-                held.enter_context(alone(folder))  # until the run ends, or is killed
-                if is_free(folder):  # still: nobody else can write there
-                    return folder
+        if claim(folder, held):
+            return folder
     raise UserError(f"--out {options.out} exists already: name a new one, or --resume it")
-
-
-def is_free(folder: Path) -> bool:
-    """Whether there is nothing, or what a run leaves that ended before its first checkpoint."""
-    if not folder.exists():
-        return True
-    left = ("log.jsonl", "pairs-", ".step-", ".log.jsonl", ".pairs-", LOCK)
-    return folder.is_dir() and all(file.name.startswith(left) for file in folder.iterdir())
 
 
 def take_up(options: Options, device: torch.device, held: ExitStack) -> Trial:
@@ -284,9 +266,10 @@ def fit(trial: Trial) -> int:
 def shares_of(trial: Trial) -> Iterator[Any]:
     """What this worker reads, from the run's step on; the longest source is noted for good."""
     config, corpus, about = trial.run.config, trial.corpus, trial.about
-    folder = trial.folder
-    if is_shared(corpus) and "init" not in about:  # else the vocabulary is another one
-        folder = encoded_folder(corpus, about["vocab_size"], about["lowercase"])
+    folder = None
+    if "init" not in about:  # else the vocabulary is another one
+        folder = shared_folder(corpus, about["vocab_size"], about["lowercase"])
+    folder = folder or trial.folder
     pairs = training_pairs(corpus, trial.tokenizer, folder, config.longest(), trial.folder)
     before = about.get("init", {}).get("longest_source", 0)
     about.setdefault("longest_source", max(before, 1 + int(lengths_of(pairs)[:, 0].max())))
@@ -298,7 +281,7 @@ def shares_of(trial: Trial) -> Iterator[Any]:
 def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
     """What the first worker does: train, and look, save and show for all."""
     run, tokenizer, config = trial.run, trial.tokenizer, trial.run.config
-    texts, ids = validation_pairs(trial.corpus, tokenizer, config.longest())
+    texts, ids = zip(*validation_pairs(trial.corpus, tokenizer, config.longest()), strict=True)
     held_out = list(batches(ids, config.batch_tokens))
     sources, references = zip(*texts, strict=True)
 

@@ -1,8 +1,7 @@
 """The model that is asked for, as what translates lines: by CTranslate2 without PyTorch."""
 
 import sys
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ from annotated.cli.options import BaseOptions, DeviceOptions, Folder, UserError,
 from annotated.data.tokenizer import Tokenizer
 from annotated.fast.engine import Engine, exported, is_export
 from annotated.folders import complete, training_facts
-from annotated.translation.hypotheses import Hypothesis, SearchConfig, Translator
+from annotated.translation.hypotheses import SearchConfig, Translator
 from annotated.translation.sentences import Seen
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"  # the model that comes with the package
@@ -80,22 +79,15 @@ def by_engine(folder: Path, options: SearchOptions) -> tuple[Translator, dict[st
 def by_pytorch(
     folder: Path, options: SearchOptions, measured: bool
 ) -> tuple[Translator, dict[str, Any]]:
-    """A checkpoint with our own search, in as many threads as it has work for."""
-    from annotated.fast.inference import matmul_precision_for, threads_for
+    """A checkpoint with our own search."""
+    from annotated.fast.inference import tuned
     from annotated.translation.search import translator
 
     if is_export(folder):
         raise UserError(f"{folder} was written for CTranslate2: add --engine ctranslate2")
     model, tokenizer, about = load(folder, options.find_device())
     ours = translator(model, tokenizer, options.search(), seen=seen_by(folder, about))
-
-    def find(encoded: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
-        rows = len(encoded) * options.beam
-        fast = measured and rows  # blank lines alone have none
-        with threads_for(model, rows), matmul_precision_for(model, rows) if fast else nullcontext():
-            return ours.search(encoded, n_best)
-
-    return replace(ours, search=find), about
+    return tuned(ours, model, options.beam, measured), about
 
 
 def open_translator(

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from annotated.data.batching import Encoded, longer_side
 from annotated.data.tokenizer import Tokenizer, checked, spaced
-from annotated.files import alone, write
+from annotated.files import alone, put, write
 
 TOKENS, SIZES, RECORD = "tokens.bin", "sizes.bin", "prepared.json"
 
@@ -281,6 +282,23 @@ class Prepared(Sequence[Encoded]):
         return ids[:source], ids[source:]
 
 
+def is_prepared(folder: Path, tokenizer: Tokenizer) -> bool:
+    """Whether the folder is finished, by this vocabulary."""
+    state = read_state(folder)
+    return bool(state and state.finished and state.tokenizer == tokenizer_hash(tokenizer))
+
+
+def copied(folder: Path, there: Path) -> Path:
+    """A finished folder in another place, where it is copied to unless it is there."""
+    if read_state(there) != read_state(folder):
+        part = there.with_name(f".{there.name}.part")
+        for old in (part, there):
+            shutil.rmtree(old, ignore_errors=True)
+        shutil.copytree(folder, part)
+        put(part, there)
+    return there
+
+
 def sample(pairs: Iterable[tuple[str, str]], count: int, seed: int = 0) -> list[tuple[str, str]]:
     """`count` pairs of a stream, or all where it has fewer, each with the same chance.
 
@@ -293,3 +311,15 @@ def sample(pairs: Iterable[tuple[str, str]], count: int, seed: int = 0) -> list[
         elif (place := int(draw.random() * (i + 1))) < count:
             chosen[place] = pair
     return chosen
+
+
+SAMPLE = 500_000  # pairs of a stream: enough for a vocabulary
+
+
+def learn_vocabulary(
+    pairs: Iterable[tuple[str, str]], vocab_size: int, lowercase: bool = False
+) -> Tokenizer:
+    """A vocabulary of both sides; of a stream, which is no list, it is learned from a sample."""
+    chosen = pairs if isinstance(pairs, list) else sample(pairs, SAMPLE)
+    lines = (spaced(line) for pair in chosen for line in pair)
+    return Tokenizer.train(lines, vocab_size, lowercase=lowercase)

@@ -3,7 +3,8 @@
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from annotated.fast.matmul_precision import choose_matmul_precision
 from annotated.model.transformer import Transformer, parameter_count
+from annotated.translation.hypotheses import Hypothesis, Translator
 
 LITTLE = 50_000_000  # multiplications in a step: with fewer, sharing takes longer than it spares
 
@@ -52,6 +54,18 @@ def matmul_precision_for(model: Transformer, rows: int) -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def tuned(ours: Translator, model: Transformer, beam: int, products: bool = False) -> Translator:
+    """A model's translator, in as many threads as it has work for, and with fitting products."""
+
+    def search(encoded: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
+        rows = len(encoded) * beam  # blank lines alone have none
+        fast = matmul_precision_for(model, rows) if products and rows else nullcontext()
+        with threads_for(model, rows), fast:
+            return ours.search(encoded, n_best)
+
+    return replace(ours, search=search)
 
 
 STEPS = 127  # in 8 bits, from zero to the largest weight of a row

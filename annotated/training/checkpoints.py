@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from annotated.data.tokenizer import Tokenizer
 from annotated.data.word_tokenizer import load_tokenizer
@@ -164,8 +164,3 @@ def resume(
         run.step, run.seconds, run.log = facts["step"], facts["seconds"], facts["log"]
         run.since = Since(**facts["since"])
     return run, tokenizer, about
-
-
-def count_parameters(model: nn.Module) -> int:
-    """The number of weights, each shared matrix once."""
-    return sum(weight.numel() for weight in model.parameters())
