@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -249,16 +250,14 @@ def take_up(options: Options, device: torch.device, held: ExitStack) -> Trial:
 
 
 def fit(trial: Trial) -> int:
-    """Train with a log, a picture of it and checkpoints; the signal that stopped it, or 0."""
+    """Train; the signal that stopped it, or 0."""
     run = trial.run
     if run.is_over():
         return 0
     shares = shares_of(trial)
-    with Interrupt() as stop:
-        if workers.rank() == 0:
-            lead(trial, shares, stop)
-        else:
-            train(run, shares, stop=stop)
+    with Interrupt() as stop, ExitStack() as shown:
+        duties = lead(trial, shown) if workers.rank() == 0 else {}
+        train(run, shares, **duties, stop=stop)
         stopped = any(workers.agree(stop()))
     return (stop.signal or signal.SIGTERM) if stopped and not run.is_over() else 0
 
@@ -266,10 +265,8 @@ def fit(trial: Trial) -> int:
 def shares_of(trial: Trial) -> Iterator[Any]:
     """What this worker reads, from the run's step on; the longest source is noted for good."""
     config, corpus, about = trial.run.config, trial.corpus, trial.about
-    folder = None
-    if "init" not in about:  # else the vocabulary is another one
-        folder = shared_folder(corpus, about["vocab_size"], about["lowercase"])
-    folder = folder or trial.folder
+    shared = shared_folder(corpus, about["vocab_size"], about["lowercase"])
+    folder = trial.folder if "init" in about or not shared else shared  # an old vocabulary's: own
     pairs = training_pairs(corpus, trial.tokenizer, folder, config.longest(), trial.folder)
     before = about.get("init", {}).get("longest_source", 0)
     about.setdefault("longest_source", max(before, 1 + int(lengths_of(pairs)[:, 0].max())))
@@ -278,31 +275,29 @@ def shares_of(trial: Trial) -> Iterator[Any]:
     return stream(pairs, config.batch_tokens, config.seed, start, rank, ranks, parts)
 
 
-def lead(trial: Trial, shares: Iterator[Any], stop: Interrupt) -> None:
-    """What the first worker does: train, and look, save and show for all."""
-    run, tokenizer, config = trial.run, trial.tokenizer, trial.run.config
-    texts, ids = zip(*validation_pairs(trial.corpus, tokenizer, config.longest()), strict=True)
-    held_out = list(batches(ids, config.batch_tokens))
+def lead(trial: Trial, shown: ExitStack) -> dict[str, Any]:
+    """What the first worker does for all: look, save a checkpoint, and show a row of the log."""
+    run, tokenizer, about = trial.run, trial.tokenizer, trial.about
+    both = validation_pairs(trial.corpus, tokenizer, run.config.longest())
+    texts, ids = zip(*both, strict=True)
     sources, references = zip(*texts, strict=True)
+    held_out = list(batches(ids, run.config.batch_tokens))
+    log = Log(trial.folder / "log.jsonl", run.log)
+    terminal = shown.enter_context(Terminal(run.config.steps, run.step, run.log))
 
     def validate(model: Transformer) -> dict[str, float]:
         search = SearchConfig(beam=1)  # greedy: for speed
-        outputs = translate(model, tokenizer, sources, search, seen=Seen.by(trial.about))
-        score = bleu(outputs, references, bool(trial.about["lowercase"]), trial.corpus.target)
+        outputs = translate(model, tokenizer, sources, search, seen=Seen.by(about))
+        score = bleu(outputs, references, bool(about["lowercase"]), trial.corpus.target)
         return {"validation_loss": validation_loss(model, held_out), "validation_bleu": score.value}
 
-    def save(run: Run) -> None:
-        save_run(trial.folder, run, tokenizer, trial.about)
+    def show(row: dict[str, float]) -> None:
+        log(row)
+        with heard_or_not():
+            terminal(row)
 
-    log = Log(trial.folder / "log.jsonl", run.log)
-    with Terminal(config.steps, run.step, run.log) as terminal:
-
-        def show(row: dict[str, float]) -> None:
-            log(row)
-            with heard_or_not():
-                terminal(row)
-
-        train(run, shares, validate, save, show, stop)
+    save = partial(save_run, trial.folder, tokenizer=tokenizer, about=about)
+    return {"validate": validate, "save": save, "show": show}
 
 
 def score(trial: Trial, path: Path, at_commit: str) -> None:
