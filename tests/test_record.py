@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from annotated.cli import record
 from annotated.data.corpora import Corpus
 from annotated.model.transformer import TransformerConfig, parameter_count
+from annotated.translation.hypotheses import SearchConfig
 from annotated.translation.scores import Score
 
 CORPUS = Corpus("toy", "en", "de", {"train": [("a", "b"), ("c", "d")], "test": [("e", "é")]})
@@ -37,7 +38,7 @@ def test_a_record_is_whole_and_of_all_that_made_the_model(tmp_path):
     description = {"model": asdict(config), "about": about}
     (tmp_path / "model.json").write_text(json.dumps(description), "utf-8")
     (tmp_path / "run.json").write_text(json.dumps(facts), "utf-8")
-    record.record(path, words, "b2", CORPUS, tmp_path, [result()], {"beam": 2})
+    record.record(path, words, "b2", CORPUS, tmp_path, [result()], SearchConfig(beam=2))
     read = json.loads(path.read_text(encoding="utf-8"))
     assert read["name"] == "a-run" and read["command"] == "annotated evaluate --model 'a b'"
     lines = ["annotated train", "annotated train --init y", "annotated evaluate --model 'a b'"]
@@ -48,7 +49,8 @@ def test_a_record_is_whole_and_of_all_that_made_the_model(tmp_path):
     kept = read["config"]
     assert kept["model"]["parameters"] == parameter_count(config)
     assert kept["model"]["d_model"] == 8 and kept["training"] == {"steps": 3}
-    assert kept["decoding"] == {"beam": 2} and read["scores"]["test"]["bleu"] == 0.5
-    record.record(path, None, "b2", CORPUS, tmp_path, [result()], {"beam": 2})
+    decoding = {"beam": 2, "alpha": 0.6, "extra": 50, "engine": "annotated", "int8": False}
+    assert kept["decoding"] == decoding and read["scores"]["test"]["bleu"] == 0.5
+    record.record(path, None, "b2", CORPUS, tmp_path, [result()], SearchConfig(beam=2))
     read = json.loads(path.read_text(encoding="utf-8"))
     assert read["command"] == "annotated train --init y" and read["commands"] == lines[:2]

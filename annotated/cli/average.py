@@ -52,8 +52,7 @@ def to_average(folder: Path, last: int | None) -> list[Path]:
     places = steps_in(folder)
     if not places:
         raise UserError(f"{folder} holds no checkpoints of a run: name a folder such as runs/mine")
-    if last is None:
-        last = int(training_facts(places[-1])["training"]["average"])
+    last = last or int(training_facts(places[-1])["training"]["average"])
     if len(places) < last:
         mend = f"train with --keep {last} or give --last {len(places)}"
         raise UserError(f"{folder} has {len(places)} checkpoints, not {last}: {mend}")

@@ -4,7 +4,7 @@ Translate a test set and print its scores. Each has a signature that says how it
 and chrF by sacreBLEU, and for multi30k and wmt14 BLEU as papers on them give it.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from annotated.cli.corpus import CorpusOptions, sets_asked
@@ -55,9 +55,8 @@ def run(options: Options) -> None:
                 raise
             unread = error
     if options.record:
-        decoding = asdict(options.search()) | {"engine": options.decoder(), "int8": options.int8}
-        place, words = options.folder(), options.words
-        record(options.record, words, at_commit, corpus, place, found, decoding)
+        place, words, how = options.folder(), options.words, (options.decoder(), options.int8)
+        record(options.record, words, at_commit, corpus, place, found, options.search(), *how)
     if unread:
         raise unread
 

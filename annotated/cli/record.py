@@ -12,6 +12,7 @@ from annotated.data.corpora import Corpus, corpus_hashes
 from annotated.folders import training_facts
 from annotated.model.transformer import parameter_count
 from annotated.training.checkpoints import read_description
+from annotated.translation.hypotheses import SearchConfig
 from annotated.translation.scores import Score, all_scores
 
 
@@ -26,11 +27,10 @@ class Result:
 
     def entry(self) -> dict[str, Any]:
         """The scores as a record keeps them; BLEU is a number, with its signature beside it."""
-        forms = {name: asdict(score) for name, score in self.scores.items()}
-        for form in forms.values():
-            del form["metric"]
-            if not form["words"]:
-                del form["words"]
+        forms = {
+            name: {key: x for key, x in asdict(score).items() if key != "metric" and x is not None}
+            for name, score in self.scores.items()
+        }
         bleu = forms.pop("bleu")
         return {"bleu": bleu["value"], "signature": bleu["signature"], **forms}
 
@@ -66,13 +66,15 @@ def record(
     corpus: Corpus,
     place: Path,
     found: Sequence[Result],
-    decoding: Mapping[str, Any],
+    search: SearchConfig,
+    engine: str = "annotated",
+    int8: bool = False,
 ) -> None:
     """Write results/NAME.json: what was run, on what, on which data, and what came out.
 
     words: of the command, without the program's name, where it is not the training's; place: the
-    checkpoint, which says how it was trained, how far, how long and with which log; decoding: how
-    it translates.
+    checkpoint, which says how it was trained, how far, how long and with which log; search, engine
+    and int8: how it translates.
     """
     (config, about), facts = read_description(place / "model.json"), training_facts(place)
     made = history(about, "words", "averaging")
@@ -96,7 +98,7 @@ def record(
         config={
             "model": asdict(config) | {"parameters": parameter_count(config)},
             "training": facts["training"],
-            "decoding": decoding,
+            "decoding": asdict(search) | {"engine": engine, "int8": int8},
         },
         step=facts["step"],
         seconds=facts["seconds"],

@@ -11,7 +11,7 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
@@ -265,8 +265,8 @@ def fit(trial: Trial) -> int:
 def shares_of(trial: Trial) -> Iterator[Any]:
     """What this worker reads, from the run's step on; the longest source is noted for good."""
     config, corpus, about = trial.run.config, trial.corpus, trial.about
-    shared = shared_folder(corpus, about["vocab_size"], about["lowercase"])
-    folder = trial.folder if "init" in about or not shared else shared  # an old vocabulary's: own
+    shared = "init" not in about and shared_folder(corpus, about["vocab_size"], about["lowercase"])
+    folder = shared or trial.folder  # with --init the vocabulary is another one
     pairs = training_pairs(corpus, trial.tokenizer, folder, config.longest(), trial.folder)
     before = about.get("init", {}).get("longest_source", 0)
     about.setdefault("longest_source", max(before, 1 + int(lengths_of(pairs)[:, 0].max())))
@@ -308,5 +308,4 @@ def score(trial: Trial, path: Path, at_commit: str) -> None:
     found = list(scored(ours.translate, corpus, corpus.tests(), bool(about["lowercase"])))
     for result in found:
         say(f"{result.name}: {result.scores['bleu']}")
-    decoding = asdict(search) | {"engine": "annotated", "int8": False}
-    record(path, None, at_commit, corpus, complete(trial.folder), found, decoding)
+    record(path, None, at_commit, corpus, complete(trial.folder), found, search)
