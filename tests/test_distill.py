@@ -1,10 +1,15 @@
 """The teacher of several models: the mean of their probabilities, searched as one model is."""
 
+import json
+from dataclasses import replace
+
 import torch
 
 from annotated.data.batching import pad_sequences
-from annotated.data.tokenizer import BOS, EOS
+from annotated.data.corpora import Corpus
+from annotated.data.tokenizer import BOS, EOS, Tokenizer
 from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.training.checkpoints import write_model
 from annotated.translation.hypotheses import SearchConfig
 from annotated.translation.search import Decoding, beam_search
 from tools import distill
@@ -36,3 +41,25 @@ def test_a_model_beside_itself_translates_as_it_does_alone():
     alone = [best[0].ids for best in beam_search(model, SOURCE, SEARCH)]
     assert distill.search([model, model], SOURCE, SEARCH) == alone
     assert distill.search([model], SOURCE, SEARCH) == alone
+
+
+def test_it_writes_a_line_for_each_source_and_scores_what_each_model_adds(tmp_path, monkeypatch):
+    lines = ["ein hund .", "zwei hunde ."]
+    corpus = Corpus("toy", "en", "de", {"train": [*zip("ab", lines, strict=True)]})
+    corpus.splits["validation"] = corpus.splits["train"] * 2
+    monkeypatch.setattr(distill, "load", lambda name, pair: corpus)
+    tokenizer = Tokenizer.train(lines, 300, lowercase=True)
+    places = [tmp_path / "one", tmp_path / "two"]
+    for place in places:
+        place.mkdir()
+        model = Transformer(replace(CONFIG, vocab_size=len(tokenizer)))
+        write_model(place, model, tokenizer, {"lowercase": True})
+    out, record = tmp_path / "to" / "teacher.de", tmp_path / "record.json"
+    files = ["--out", str(out), "--record", str(record)]
+    assert distill.main([*map(str, places), "--beam", "2", *files]) == 0
+    assert len(out.read_text("utf8").splitlines()) == 2
+    kept = json.loads(record.read_text("utf8"))
+    assert [row["models"] for row in kept["curve"]] == [1, 2]
+    assert kept["scores"]["validation"] == kept["curve"][1]
+    Tokenizer.train(["eine katze ."], 300, lowercase=True).save(places[0] / "tokenizer.json")
+    assert distill.main([*map(str, places), *files]) == 2

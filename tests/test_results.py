@@ -9,7 +9,7 @@ import pytest
 
 from annotated import results
 from annotated.cli.main import parser as annotated
-from tools import scale
+from tools import distill, scale
 from tools.bench import __main__ as bench
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +21,7 @@ KEYS = {
 PARSERS = {  # how a command begins -> what parses the rest
     "annotated": annotated,
     "python -m tools.bench": bench.parser,
+    "python tools/distill.py": distill.parser,
     "python tools/scale.py": scale.parser,
 }
 

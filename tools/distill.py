@@ -5,13 +5,18 @@ python tools/distill.py MODEL MODEL.. --data multi30k --out FILE
 Kim and Rush (2016): a student learns from what the teacher writes instead of, or beside, what
 people wrote. The teacher is an ensemble: the mean of its models' probabilities counts.
 FILE gets a line for each training pair: what `annotated train --teacher FILE` reads.
+
+python tools/distill.py MODEL MODEL.. --data multi30k --record RECORD
+
+How good the teacher is: scores on the validation set, of the first model, the first two, and so on.
 """
 
 import argparse
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -21,14 +26,19 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:  # run as a script, Python looks in tools/ only
     sys.path.insert(0, str(ROOT))
 
+from annotated.cli.record import scored  # noqa: E402
 from annotated.data.batching import pad_sequences  # noqa: E402
-from annotated.data.corpora import load  # noqa: E402
+from annotated.data.corpora import corpus_hashes, load  # noqa: E402
 from annotated.data.tokenizer import EOS, Tokenizer, spaced  # noqa: E402
 from annotated.files import make, write  # noqa: E402
 from annotated.model.transformer import Transformer  # noqa: E402
+from annotated.results import commit, save  # noqa: E402
 from annotated.training.checkpoints import load_checkpoint  # noqa: E402
 from annotated.translation.hypotheses import SearchConfig  # noqa: E402
 from annotated.translation.search import Decoding, Search  # noqa: E402
+
+VALIDATION = "validation"
+Translate = Callable[[Sequence[str]], list[str]]  # texts -> their translations
 
 
 class Ensemble:
@@ -88,7 +98,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--pair", default="en-de")
     top.add_argument("--beam", type=int, default=5)
     top.add_argument("--alpha", type=float, default=1.4)
-    top.add_argument("--out", type=Path, required=True, metavar="FILE")
+    top.add_argument("--out", type=Path, metavar="FILE", help="translations of the sources")
+    top.add_argument("--record", type=Path, metavar="RECORD", help="scores on the validation set")
     return top
 
 
@@ -100,13 +111,38 @@ def main(words: Sequence[str] | None = None) -> int:
         print("the models have different vocabularies: an ensemble needs one", file=sys.stderr)
         return 2
     corpus = load(options.data, options.pair)
-    texts = [source for source, _ in corpus.splits["train"]]
-    if loaded[0][2].get("lowercase"):
-        texts = [text.lower() for text in texts]
     config = SearchConfig(beam=options.beam, alpha=options.alpha)
-    written = translations(models, tokenizers[0], texts, config)
-    make(options.out.parent)
-    write(options.out, "".join(f"{line}\n" for line in written))
+
+    def teacher(count: int) -> Translate:
+        return lambda texts: translations(models[:count], tokenizers[0], texts, config)
+
+    if options.out:
+        written = teacher(len(models))([source for source, _ in corpus.splits["train"]])
+        make(options.out.parent)
+        write(options.out, "".join(f"{line}\n" for line in written))
+    if options.record:
+        began, at_commit, lowercase = time.monotonic(), commit(), bool(loaded[0][2]["lowercase"])
+        curve = [
+            {
+                "models": count,
+                **next(scored(teacher(count), corpus, [VALIDATION], lowercase)).entry(),
+            }
+            for count in range(1, len(models) + 1)
+        ]
+        members = [
+            {"model": str(place), "averaged": about.get("averaged")}
+            for place, (_, _, about) in zip(options.models, loaded, strict=True)
+        ]
+        save(
+            options.record,
+            ["python", "tools/distill.py", *(sys.argv[1:] if words is None else words)],
+            commit=at_commit,
+            data=corpus_hashes(corpus),
+            config={"models": members, "decoding": asdict(config)},
+            seconds=time.monotonic() - began,
+            curve=curve,
+            scores={VALIDATION: curve[-1]},
+        )
     return 0
 
 
