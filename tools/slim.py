@@ -6,6 +6,7 @@ the glyphs that those rules name; code has no marks without a color, a picture n
 sees.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,7 @@ def slim(book: Path) -> None:
 
 def keep_glyphs(font: Path, glyphs: set[int]) -> None:
     """Leaves the font these glyphs, of those that it has."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
     options = subset.Options()
     loaded = subset.load_font(str(font), options, lazy=False)
     chosen = subset.Subsetter(options)
