@@ -81,7 +81,7 @@ def document(book: Path, names: list[str], public: str | None = None) -> str:
     head = re.sub("<title>.*?</title>", "", moved(heads[richest], richest, [], None))
     title = re.search("<title>(.*?)( &#8212;|</title>)", heads[names[0]])[1]  # type: ignore[index]
     parts = [
-        f'<div class="sheet-of-book" id="{spot(name, "")}">'
+        f'<div data-page id="{spot(name, "")}">'
         f"{moved(ARTICLE.search(text)[1], name, names, public)}</div>"  # type: ignore[index]
         for name, text in texts.items()
     ]
