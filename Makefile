@@ -1,6 +1,6 @@
 # Attention Is All You Need, Rebuilt. Each target sets up .venv first, where it is missing or old.
-.PHONY: help book test test-pages chromium test-notebooks test-torchtext lint tangle reference \
-	notebooks bench serve clean
+.PHONY: help book test test-pages pdf chromium test-notebooks test-torchtext lint tangle \
+	reference notebooks bench serve clean
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q
 # chapters, a line each: no letters, no percentages, no list of what was skipped
@@ -21,11 +21,14 @@ book: .venv/ready ## the pages, in _build/html
 
 test: lint ## package, prose and printed outputs agree
 	@OMP_NUM_THREADS=1 $(PYTEST) tests -n 2 --ignore=tests/test_book.py \
-		--ignore=tests/test_pages_in_browser.py
+		--ignore=tests/test_pages_in_browser.py --ignore=tests/test_printed.py
 	@$(EXECUTE) $(CHAPTERS)
 
-test-pages: chromium ## the built pages in Chromium: two themes, three widths, on paper
-	@$(PYTEST) tests/test_pages_in_browser.py -n 2
+test-pages: chromium ## the built pages in Chromium: two themes, three widths, on paper; the PDF
+	@$(PYTEST) tests/test_pages_in_browser.py tests/test_printed.py -n 2
+
+pdf: chromium ## the main path of the built pages as one PDF, in _build/html
+	@$(PY) tools/pdf.py
 
 chromium: .venv/pages
 	@command -v chromium > /dev/null || $(PY) -m playwright install chromium

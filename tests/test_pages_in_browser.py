@@ -1,14 +1,13 @@
 """The built pages in a real browser, as their readers meet them: make test-pages.
 
 Each page is visited once in a theme; axe looks at it in the light as wide as a telephone, in the
-dark as wide as a desk. The pages come compressed, as they do from where they are published.
+dark as wide as a desk, all unfolded. The pages come as they lie in the folder, not compressed.
 """
 
-import gzip
 import os
 import shutil
 import threading
-from functools import cache
+from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,43 +23,22 @@ PAGES = sorted(
     if "_static" not in path.parts and 'http-equiv="refresh"' not in path.read_text("utf8").lower()
 )
 WIDTHS = (1440, 820, 390)
-HEAVIEST = 1_000_000  # bytes of a first load
+HEAVIEST = 1_500_000  # bytes of a first load
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-TEXT = (".html", ".css", ".js", ".json", ".svg", ".txt")
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: make book")
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves the book, texts compressed."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments, directory=BOOK)
-
-    def do_GET(self):
-        path = Path(self.translate_path(self.path))
-        if not path.is_file() or path.suffix not in TEXT:
-            return super().do_GET()
-        self.send_response(200)
-        self.send_header("Content-Type", self.guess_type(path))
-        self.send_header("Content-Encoding", "gzip")
-        body = compressed(path)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    """Serves a folder, and says nothing."""
 
     def log_message(self, *arguments):
         pass
 
 
-@cache
-def compressed(path: Path) -> bytes:
-    return gzip.compress(path.read_bytes())
-
-
 @pytest.fixture(scope="session")
 def address():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=BOOK))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -150,6 +128,7 @@ def test_a_page_in_the_dark_and_on_paper(visit, name):
     tab.evaluate("dispatchEvent(new Event('afterprint'))")
     tab.emulate_media(media="screen")
     tab.set_viewport_size({"width": 1440, "height": 900})
+    tab.evaluate("document.querySelectorAll('main details').forEach((each) => (each.open = true))")
     assert broken(tab) == []
 
 

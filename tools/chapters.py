@@ -61,6 +61,12 @@ def colab_url(repository: str, name: str) -> str:
     return f"{COLAB}/{owner}/blob/{NOTEBOOKS}/{name}.ipynb"
 
 
+def pages_url(repository: str) -> str:
+    """Where GitHub publishes the repository's pages."""
+    owner, name = repository.rstrip("/").removeprefix("https://github.com/").split("/")
+    return f"https://{owner.lower()}.github.io/{name}/"
+
+
 def paths() -> list[Path]:
     """All chapters that are notebooks, in the order of their names; the landing page is one too."""
     found = [ROOT / "intro.md", *sorted(CHAPTERS.rglob("*.md"))]

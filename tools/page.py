@@ -7,6 +7,7 @@
 - The page's notebook (tools/notebooks.py) can be downloaded, and opened on Colab where the
   repository has a name.
 - MathJax comes from the package sphinx-mathjax-offline: one bundle and its fonts, not all 24 MB.
+- Of styles, icons and marks the pages load only what they use (tools/slim.py).
 """
 
 import ast
@@ -23,7 +24,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 
-from tools import cells, chapters, markup, notebooks
+from tools import cells, chapters, markup, notebooks, slim
 from tools.tangle import file_of
 
 BUTTONS = ("use_repository_button", "use_issues_button")  # of the theme
@@ -200,6 +201,11 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
             shutil.copyfile(source / part, target / part)
 
 
+def drop_unused(app: Sphinx, exception: Exception | None) -> None:
+    if not exception and app.builder.format == "html":
+        slim.slim(Path(app.outdir))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     without_thebe(app)
     app.connect("config-inited", name_repository)
@@ -210,4 +216,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", mend)
     app.connect("html-page-context", add_buttons, priority=600)  # after the theme's buttons
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", drop_unused, priority=900)  # when all is there
     return {"version": "2", "parallel_read_safe": True, "parallel_write_safe": True}
