@@ -300,6 +300,8 @@ def test_a_configuration_is_kept_with_its_name():
     for config in (SMALL, TransformerConfig(23, 1, 8, 8, 2)):
         assert models.configured(json.loads(json.dumps(models.described(config)))) == config
         assert type(models.build(config)).__name__ == models.MODELS[models.name_of(config)][2]
+        weights = models.build(config).parameters()
+        assert models.size(config) == sum(weight.numel() for weight in weights)
     assert "name" not in models.described(TransformerConfig())  # as it has always been kept
     with pytest.raises(ValueError, match="no model 'convolutional'"):
         models.configured({"name": "convolutional"})
@@ -420,4 +422,4 @@ def test_the_search_has_no_way_around_it(monkeypatch):
         steps.clear()
         find(model, some_batch().source)
         assert steps
-    assert search.longest_source(model, SearchConfig(), search.Seen(40)) == 40
+    assert search.translator(model, None, SearchConfig(), seen=search.Seen(40)).seen.longest == 40

@@ -25,10 +25,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from annotated import models
-from annotated.cli.record import commit, corpus_hashes
 from annotated.data import toy
 from annotated.data.batching import Batch, batches, encode_pairs
-from annotated.data.corpora import Corpus, load
+from annotated.data.corpora import Corpus, corpus_hashes, load
 from annotated.data.steps import stream
 from annotated.data.tokenizer import Tokenizer
 from annotated.evidence.agreement import Contrast, contrasts, preferred
@@ -36,6 +35,8 @@ from annotated.evidence.reach import KINDS, Reader, gradient_norms
 from annotated.evidence.recurrent_translator import RecurrentConfig
 from annotated.files import make, write
 from annotated.model.transformer import TransformerConfig
+from annotated.models import size
+from annotated.results import commit
 from annotated.training.loop import Run, TrainingConfig, train, validation_loss
 from annotated.training.optimizer import adam
 from annotated.translation.scores import average, bleu
@@ -209,12 +210,6 @@ def vocabulary(corpus: Corpus, sizes: Sizes) -> Tokenizer:
     """The one that all share."""
     lines = (line for pair in corpus.splits["train"] for line in pair)
     return Tokenizer.train(lines, sizes.vocab_size)
-
-
-def size(config: Any) -> int:
-    """The parameters of a model of these sizes, which need no memory for it."""
-    with torch.device("meta"):
-        return sum(weight.numel() for weight in models.build(config).parameters())
 
 
 def contenders(vocab_size: int, sizes: Sizes) -> dict[str, Any]:
