@@ -8,7 +8,7 @@ import pytest
 import annotated
 
 PACKAGE = Path(annotated.__file__).parent
-PLUMBING = {"files", "folders", "ranges", "results"}  # that every room may use
+PLUMBING = {"files", "folders", "models", "ranges", "results"}  # that every room may use
 MAY_USE = {
     "pictures": set(),
     "model": set(),
@@ -16,7 +16,7 @@ MAY_USE = {
     "translation": {"model", "data"},
     "fast": {"model", "data", "translation"},
     "training": {"model", "data", "fast", "pictures"},
-    "evidence": {"model", "data", "training", "translation", "pictures"},
+    "evidence": {"model", "data", "training", "translation", "pictures", "fast.packing"},
     "exercises": {"model", "data", "translation", "fast", "training", "pictures"},
     "cli": {"model", "data", "translation", "fast", "training", "pictures"},
 }

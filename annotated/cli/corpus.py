@@ -1,14 +1,15 @@
 """Which corpus the options name, what suits it, and which of its sets are scored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from annotated.cli.options import BaseOptions, File, UserError, override
+from annotated.cli.options import BaseOptions, File, UserError, option, override
 from annotated.data.corpora import Corpus, language, load, load_files, read_pairs, sums
 from annotated.data.tokenizer import SMALLEST
-from annotated.model.transformer import TransformerConfig
+from annotated.model.transformer import PRESETS
+from annotated.models import FIRST, MODELS, like, name_of, options_of
 from annotated.ranges import RangeError
 from annotated.training.loop import TrainingConfig
 from annotated.training.recipes import recipe
@@ -52,15 +53,27 @@ class TrainingCorpusOptions(CorpusOptions):
     lowercase: bool = False  # make all text lower-case
 
 
-def configure(
-    options: CorpusOptions, preset: str | None = None
-) -> tuple[TransformerConfig, TrainingConfig]:
-    """The two configurations of a run; RangeError where an option is out of range."""
-    corpus = "files" if options.files() else options.data or "toy"
-    model, training = (override(x, options.given) for x in recipe(corpus, options.pair, preset))
+def configure(options: CorpusOptions, preset: str | None = None) -> tuple[Any, TrainingConfig]:
+    """The two configurations of a run; RangeError where an option is out of range.
+
+    UserError where one is of another model than the one that is asked for.
+    """
+    corpus, name = "files" if options.files() else options.data or "toy", options.given.get("model")
+    model, training = recipe(corpus, options.pair, preset)
+    if name and preset and name != name_of(PRESETS[preset]):
+        raise UserError(f"--preset is of the paper's model: leave it or --model {name} out")
+    check_options(options.given, name or FIRST)
+    model, training = (override(x, options.given) for x in (like(model, name or FIRST), training))
     if model.vocab_size < SMALLEST:
         raise RangeError("vocab_size", f"is {SMALLEST} or more, not {model.vocab_size}")
     return model, training
+
+
+def check_options(given: Iterable[str], name: str) -> None:
+    """UserError where one of these options is not of the model of this name, but of another."""
+    known = set().union(*map(options_of, MODELS))
+    for each in sorted(known.intersection(given) - options_of(name)):
+        raise UserError(f"{option(each)} is no option of the {name} model: leave it out")
 
 
 def open_corpus(files: Sequence[Path | str], name: str | None, pair: str | None) -> Corpus:

@@ -111,6 +111,7 @@ def add_options(parser: Any, options: type[BaseOptions]) -> None:
     taken = {each.name for each in fields(options)} | {"pad"}  # which is the tokenizer's
     for title, config in options.configurations.items():
         add_fields(parser.add_argument_group(title), config, taken, defaults=False)
+        taken |= {each.name for each in fields(config)}  # an option may be of several
 
 
 def add_fields(

@@ -10,7 +10,7 @@ from typing import Any
 from annotated import results
 from annotated.data.corpora import Corpus, corpus_hashes
 from annotated.folders import training_facts
-from annotated.model.transformer import parameter_count
+from annotated.models import described, size
 from annotated.training.checkpoints import read_description
 from annotated.translation.hypotheses import SearchConfig
 from annotated.translation.scores import Score, all_scores
@@ -96,7 +96,7 @@ def record(
         commit=at_commit,
         data=corpus_hashes(corpus),
         config={
-            "model": asdict(config) | {"parameters": parameter_count(config)},
+            "model": described(config) | {"parameters": size(config)},
             "training": facts["training"],
             "decoding": asdict(search) | {"engine": engine, "int8": int8},
         },

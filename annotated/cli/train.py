@@ -11,7 +11,7 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from annotated.cli.corpus import TrainingCorpusOptions, configure, corpus_of
+from annotated.cli.corpus import TrainingCorpusOptions, check_options, configure, corpus_of
 from annotated.cli.data import shared_folder, training_pairs, validation_pairs, vocabulary
 from annotated.cli.options import (
     DeviceOptions,
@@ -40,7 +40,8 @@ from annotated.fast import workers
 from annotated.fast.matmul_precision import choose_matmul_precision, is_fast
 from annotated.files import alone
 from annotated.folders import RUN_FILES, claim, complete
-from annotated.model.transformer import Transformer, TransformerConfig, parameter_count
+from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.models import MODELS, build, configuration, name_of, options_of, size
 from annotated.results import commit, hardware
 from annotated.training.checkpoints import load_checkpoint, resume, save_run
 from annotated.training.loop import (
@@ -67,6 +68,9 @@ class Options(TrainingCorpusOptions, DeviceOptions):
 
     configurations: ClassVar[dict[str, type]] = {
         "the model (Section 3.1)": TransformerConfig,
+        "the recurrent model, beside what it shares with the other (Section 4)": configuration(
+            "recurrent"
+        ),
         "the training (Sections 5.1 to 5.4)": TrainingConfig,
     }
 
@@ -77,6 +81,7 @@ class Options(TrainingCorpusOptions, DeviceOptions):
     # a teacher's translations of the training sources, a line each, to be learnt beside the targets
     teacher: File | None = None
     record: File | None = None  # at the end score the test sets, into FILE
+    model: Literal["transformer", "recurrent"] = "transformer"  # which kind of model (Section 4)
     preset: Literal["base", "big"] | None = None  # the paper's model and training (Table 3)
     # of matrix products; auto: bf16 where that is faster, else fp32 (Section 5.2)
     precision: Literal["fp32", "bf16", "fp16", "auto"] | None = None
@@ -102,8 +107,8 @@ def run(options: Options) -> int:
         trial = (take_up if options.resume else begin)(options, device, held)
         for name, value in ("commits", at_commit), ("hardware", hardware()):
             trial.about[name] = list(dict.fromkeys([*trial.about.get(name, []), value]))
-        size = parameter_count(trial.run.model.config)
-        say(f"{size:,} parameters on {device}; the run goes to {trial.folder}")
+        weights = size(trial.run.model.config)
+        say(f"{weights:,} parameters on {device}; the run goes to {trial.folder}")
         stopped_by = fit(trial)
         workers.wait()  # nobody leaves while another still works
         if stopped_by:
@@ -149,17 +154,18 @@ def begin(options: Options, device: torch.device, held: ExitStack) -> Trial:
         about["init"] = before
     else:
         tokenizer = workers.first(lambda: vocabulary(corpus, vocab_size, lowercase))
-        model = Transformer(replace(sizes, vocab_size=len(tokenizer)))
+        model = build(replace(sizes, vocab_size=len(tokenizer)))
     return Trial(Run(model.to(device), config), corpus, tokenizer, folder, about)
 
 
 def begun_with(options: Options) -> tuple[Transformer, Tokenizer, dict[str, Any]]:
     """The model that --init names, with the dropout that is asked for, and what belongs to it."""
-    fixed = {each.name for each in fields(TransformerConfig)} | {"preset", "lowercase"}
+    fixed = set().union(*map(options_of, MODELS)) | {"model", "preset", "lowercase"}
     for name in sorted(fixed & options.given.keys() - {*DROPOUTS}):
         raise UserError(f"{option(name)} cannot go with --init: {options.init} has it already")
     given, tokenizer, about = load_checkpoint(options.given["init"])
-    model = Transformer(override(given.config, options.given))
+    check_options(options.given, name_of(given.config))
+    model = build(override(given.config, options.given))
     model.load_state_dict(given.state_dict())  # in float32 whatever they were kept in
     return model, tokenizer, about
 
@@ -181,14 +187,14 @@ def taught(corpus: Corpus, teacher: Path | str | None) -> Corpus:
     return replace(corpus, splits={**corpus.splits, "train": pairs + written})
 
 
-def check_sizes(model: TransformerConfig, training: TrainingConfig) -> None:
+def check_sizes(model: Any, training: TrainingConfig) -> None:
     """ValueError where no model can have these sizes: before anything takes long."""
     longest = training.longest() + SearchConfig.extra
-    if model.positions == "learned" and model.max_length < longest:
+    if model.reach is not None and model.reach < longest:
         takes = f"translating sentences of {training.longest()} tokens takes {longest} positions"
         raise UserError(f"{takes}: raise --max-length or lower --max-tokens")
     with torch.device("meta"):  # sizes without memory
-        Transformer(replace(model, layers=1))  # its parts know what they cannot be
+        build(replace(model, layers=1))  # its parts know what they cannot be
 
 
 def measured(

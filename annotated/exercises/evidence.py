@@ -1,4 +1,4 @@
-"""The exercises of Section 4: a hub for restricted attention, a recurrence that need not wait."""
+"""The exercises of Section 4: masks, recurrences, additive attention, states in a beam search."""
 
 import torch
 from torch import Tensor
@@ -30,6 +30,24 @@ def two_steps(f: Tensor, g: Tensor) -> Tensor:
     return f * F.pad(g[:, :-1], (0, 0, 1, 0)) + g
 
 
+def additive(q: Tensor, k: Tensor, W: Tensor, U: Tensor, v: Tensor) -> Tensor:
+    """The weights (S,) of additive attention: q (D,), k (S, D), W and U (D, D), v (D,)."""
+    return ((W @ q + k @ U.T).tanh() @ v).softmax(0)
+
+
+def additive_inputs() -> list[tuple[Tensor, ...]]:
+    """Queries, keys and maps of two widths."""
+    shapes = [(4, 3), (2, 6)]  # S, D
+    return [
+        tuple(torch.randn(size) for size in ((d,), (s, d), (d, d), (d, d), (d,))) for s, d in shapes
+    ]
+
+
+def follow(state: Tensor, parent: Tensor) -> Tensor:
+    """The states of the parents: state (B, k, D), parent (B, k)."""
+    return state.gather(1, parent[..., None].expand_as(state))
+
+
 EXERCISES = {
     "why-1": predicted(
         256,
@@ -57,6 +75,42 @@ EXERCISES = {
             "What was written earlier is kept by f only in part.": lambda f, g: g.cumsum(1),
             "One round joins two steps: go on, twice as far each time.": two_steps,
             "The state decays with each word: multiply by f in every step.": lambda f, g: f * g,
+        },
+    ),
+    "replaced-1": predicted(
+        128,
+        {
+            "That is what attention could look at.": 50 * 128,
+            "Those are the states that it begins with; from how many numbers are they made?": 512,
+            "Both directions have a last state.": 64,
+        },
+    ),
+    "replaced-2": Exercise(
+        additive,
+        additive_inputs,
+        {
+            "The sum of both is bent by a tanh before v weighs it.": (
+                lambda q, k, W, U, v: ((W @ q + k @ U.T) @ v).softmax(0)
+            ),
+            "Scores become weights by a softmax over the words.": (
+                lambda q, k, W, U, v: (W @ q + k @ U.T).tanh() @ v
+            ),
+            "A linear map multiplies from the left: k_s becomes U k_s.": (
+                lambda q, k, W, U, v: ((W @ q + k @ U).tanh() @ v).softmax(0)
+            ),
+        },
+    ),
+    "replaced-3": Exercise(
+        follow,
+        lambda: [
+            (torch.randn(2, 3, 4), torch.tensor([[0, 0, 2], [2, 1, 1]])),
+            (torch.randn(3, 2, 2), torch.tensor([[1, 0], [1, 1], [0, 0]])),
+        ],
+        {
+            "The states have not moved.": lambda state, parent: state,
+            "Each sentence of the batch has parents of its own.": (
+                lambda state, parent: state[:, parent[0]]
+            ),
         },
     ),
 }

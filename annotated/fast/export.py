@@ -15,6 +15,7 @@ from annotated.files import write
 from annotated.folders import all_or_nothing
 from annotated.model.positions import sinusoids
 from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.models import FIRST, name_of
 
 Weights = Mapping[str, np.ndarray]  # by their names in the checkpoint
 
@@ -60,6 +61,8 @@ def position_table(model: Transformer) -> np.ndarray:
 
 def refuse(sizes: TransformerConfig) -> None:
     """EngineError for a model that CTranslate2 cannot hold."""
+    if (name := name_of(sizes)) != FIRST:
+        raise EngineError(f"CTranslate2 holds a Transformer, and this model is {name}")
     key, value = (x or sizes.d_model // sizes.heads for x in (sizes.d_k, sizes.d_v))
     if key != value:
         raise EngineError(

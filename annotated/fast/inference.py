@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from annotated.fast.matmul_precision import choose_matmul_precision
-from annotated.model.transformer import Transformer, parameter_count
+from annotated.model.transformer import Transformer
 from annotated.translation.hypotheses import Hypothesis, Translator
 
 LITTLE = 50_000_000  # multiplications in a step: with fewer, sharing takes longer than it spares
@@ -25,7 +25,7 @@ def threads_for(model: Transformer, rows: int) -> Iterator[None]:
     rows: of a step, sentences times beam.
     """
     threads = torch.get_num_threads()
-    if rows * parameter_count(model.config) < LITTLE:
+    if rows * sum(weight.numel() for weight in model.parameters()) < LITTLE:
         torch.set_num_threads(1)
     try:
         yield

@@ -1,6 +1,9 @@
 # Tangled from chapters/fast/packing.md: change it there, then run `make tangle`.
 """The Transformer on packed batches: padding exists inside attention only (Section 5.1)."""
 
+from functools import singledispatch
+from typing import Any
+
 from torch import Tensor, nn
 
 from annotated.data.batching import Batch
@@ -52,12 +55,30 @@ class PackedView(View):
         return self.rows.pack(heads.transpose(1, 2)).transpose(0, 1), weights
 
 
+@singledispatch
+def decoder_outputs(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The decoder's output for each token to predict (N, D), and that token (N,).
+
+    Here on packed rows. A model that cannot read these registers its own way.
+    """
+    pad = model.config.pad
+    rows, columns = Packing(batch.target_in, pad), Packing(batch.source, pad)
+    itself, across = PackedView(columns, columns), PackedView(rows, columns)
+    # the causal mask is enough for the target, whose padding stands at the end
+    back = PackedView(rows, rows, causal_mask(rows.shape[1], rows.index.device))
+    memory, _ = model.encode(columns.pack(batch.source), itself, columns.position)
+    target = rows.pack(batch.target_in)  # (N,)
+    x = model.decode(target, memory, across, mask=back, position=rows.position)
+    return x, rows.pack(batch.target_out)  # (N, D), (N,)
+
+
 class Objective(nn.Module):
     """A model and its loss as one function of a batch: what training differentiates."""
 
     def __init__(self, model: Transformer, smoothing: float = 0.1, r_drop: float = 0.0):
         super().__init__()
         self.model = model
+        self.read = decoder_outputs.dispatch(type(model))  # once: compilers go on from here
         self.smoothing = smoothing
         self.r_drop = r_drop  # times the disagreement of two dropouts (Section 5.4)
 
@@ -79,15 +100,8 @@ class Objective(nn.Module):
         )
 
     def outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The decoder's output for each token to predict (N, D), and that token (N,)."""
-        rows, columns = Packing(batch.target_in, self.pad_id), Packing(batch.source, self.pad_id)
-        itself, across = PackedView(columns, columns), PackedView(rows, columns)
-        # the causal mask is enough for the target, whose padding stands at the end
-        back = PackedView(rows, rows, causal_mask(rows.shape[1], rows.index.device))
-        memory, _ = self.model.encode(columns.pack(batch.source), itself, columns.position)
-        target = rows.pack(batch.target_in)  # (N,)
-        x = self.model.decode(target, memory, across, mask=back, position=rows.position)
-        return x, rows.pack(batch.target_out)  # (N, D), (N,)
+        """What `decoder_outputs` makes of the batch: (N, D), (N,)"""
+        return self.read(self.model, batch)
 
     @property
     def weight(self) -> Tensor:

@@ -39,6 +39,11 @@ class TransformerConfig:
     def __post_init__(self) -> None:
         check_ranges(self)
 
+    @property
+    def reach(self) -> int | None:
+        """How many positions the model knows; None: any number."""
+        return self.max_length if self.positions == "learned" else None
+
 
 PRESETS = {
     "base": TransformerConfig(),

@@ -24,7 +24,8 @@ from annotated.folders import (
     readable,
     steps_in,
 )
-from annotated.model.transformer import Transformer, TransformerConfig
+from annotated.model.transformer import Transformer
+from annotated.models import build, configured, described
 from annotated.training.loop import Run, Since, TrainingConfig
 
 
@@ -34,7 +35,7 @@ def write_model(
     """The three files of a model."""
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors")
-    description = {"model": asdict(model.config), "about": about}
+    description = {"model": described(model.config), "about": about}
     write(folder / "model.json", json.dumps(description, indent=1))
     tokenizer.save(folder / "tokenizer.json")
 
@@ -54,11 +55,11 @@ def save_checkpoint(
         write_model(part, model, tokenizer, about or {})
 
 
-def read_description(path: Path) -> tuple[TransformerConfig, dict[str, Any]]:
+def read_description(path: Path) -> tuple[Any, dict[str, Any]]:
     """What model.json says: the model's sizes, and what was kept of its run."""
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-        return TransformerConfig(**description["model"]), dict(description["about"])
+        return configured(description["model"]), dict(description["about"])
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(
             f"{path} cannot be read: it is damaged, or describes no model of this book"
@@ -89,7 +90,7 @@ def load_checkpoint(
     place = complete(folder)
     with readable(place):
         config, about = read_description(place / "model.json")
-        model = Transformer(config)
+        model = build(config)
         read_weights(model, place / "model.safetensors")
         tokenizer = read(place / "tokenizer.json")
     if len(tokenizer) != model.config.vocab_size:

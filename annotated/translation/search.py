@@ -4,6 +4,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -108,6 +110,12 @@ class Decoding:
         self.back.select(rows)
 
 
+@singledispatch
+def decoding_of(model: Any, source: Tensor, k: int = 1, extra: int = 50) -> Any:
+    """A `Decoding` of this model; one that keeps something else registers its own."""
+    return Decoding(model, source, k, extra)
+
+
 def limits(source: Tensor, extra: int) -> Tensor:
     """The most tokens that each translation may have: (B, S) of ids -> (B,)"""
     return (source != PAD).sum(1) + extra
@@ -122,7 +130,7 @@ def greedy(model: Transformer, source: Tensor, extra: int = 50) -> Tensor:
     """
     written: list[Tensor] = []
     with torch.inference_mode():
-        decoding = Decoding(model.eval(), source, extra=extra)
+        decoding = decoding_of(model.eval(), source, extra=extra)
         limit = limits(source, extra)  # (B,)
         token = torch.full_like(limit, BOS)
         ended = torch.zeros_like(limit, dtype=torch.bool)
@@ -207,7 +215,7 @@ class Search:
         self.limit = limits(source, config.extra)  # (B,)
         self.sentences = [Sentence(n, n_best, config.alpha) for n in self.limit.tolist()]
         self.open = self.sentences  # those that have a row in the tensors
-        self.decoding = Decoding(model.eval(), source, config.beam, config.extra)
+        self.decoding = decoding_of(model.eval(), source, config.beam, config.extra)
         self.beam = Beam.start(source.size(0), config.beam, source.device)
         self.slot = torch.arange(config.beam, device=source.device)  # (k,)
 
@@ -270,8 +278,8 @@ def translator(
     translator raises ValueError where `extra` leaves too few learned positions.
     """
     config, seen = config or SearchConfig(), seen or Seen()
-    if model.config.positions == "learned":
-        seen = seen.within(model.config.max_length - config.extra)
+    if model.config.reach is not None:
+        seen = seen.within(model.config.reach - config.extra)
 
     def find(encoded: list[list[int]], n_best: int) -> list[list[Hypothesis]]:
         return search_all(model, encoded, n_best, config, batch_tokens)

@@ -1,11 +1,22 @@
-"""python -m tools.bench train | ladder | growth | threads | layers | decode | bleu | gpu"""
+"""python -m tools.bench train | ladder | growth | threads | layers | recurrent | decode | ..."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.bench import bleu, decode, gpu, growth, ladder, layers, report, threads, train
+from tools.bench import (
+    bleu,
+    decode,
+    gpu,
+    growth,
+    ladder,
+    layers,
+    recurrent,
+    report,
+    threads,
+    train,
+)
 
 COMMANDS = {
     "train": (train, "a training step beside torch.nn.Transformer and Marian"),
@@ -13,6 +24,7 @@ COMMANDS = {
     "growth": (growth, "how the cost of a step grows with length, batch and width"),
     "threads": (threads, "steps a second with threads that spin, that sleep, or one alone"),
     "layers": (layers, "the layers of the paper's Table 1, against length and width"),
+    "recurrent": (recurrent, "the Transformer beside the recurrent translators it replaced"),
     "decode": (decode, "decoding beside Marian and CTranslate2"),
     "bleu": (bleu, "what 8 bits and CTranslate2 do to the scores of the model that ships"),
     "gpu": (gpu, "base and big at 25,000 + 25,000 tokens on a CUDA device"),
