@@ -58,7 +58,8 @@ class Sizes:
     smoothing: float = 0.1
     batch_tokens: int = 768
     warmup: int = 100
-    peaks: tuple[float, ...] = (0.001, 0.002, 0.004, 0.008)  # learning rates, of which the best
+    # learning rates, of which the best on the validation set is taken
+    peaks: tuple[float, ...] = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
     search_steps: int = 400  # for each of them
     steps: int = 2000
     every: int = 100  # steps from one look at the validation set to the next
