@@ -156,7 +156,7 @@
       left.forEach((_, t) => right.forEach((_, s) => {
         if (at ? t === at[0] && s === at[1] : !word || word[1] === (word[0] ? s : t)) found.push([weight(t, s), t, s]);
       }));
-      const most = found.sort((a, b) => b[0] - a[0]).slice(0, 4);
+      const most = found.sort((a, b) => b[0] - a[0]).slice(0, 4).filter(([w], i) => !i || w >= 0.005);
       if (word && !at) {
         const list = most.map(([w, t, s]) => `“${word[0] ? left[t] : right[s]}” ${w.toFixed(2)}`).join(", ");
         return `${where}“${sides()[word[0]][word[1]]}” ${word[0] ? "is looked at by" : "looks at"} ${list}.`;
