@@ -2,6 +2,7 @@
 """The attention weights of every head, kept and shown (Section 4, Figures 3 to 5)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -98,7 +99,7 @@ def heads(
     sentence: str,
     target: str | None = None,
     caption: str = "",
-    **begin: str | int,
+    **begin: Any,
 ) -> HeadView:
     """A view into all heads of any model on a sentence, for a notebook to show (Figures 3 to 5).
 
