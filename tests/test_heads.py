@@ -152,6 +152,11 @@ def test_a_blank_sentence_has_nothing_to_look_at(tokenizer, blank):
         look_inside(a_model(), tokenizer, blank)
 
 
+def test_a_model_of_another_kind_has_no_heads(tokenizer):
+    with pytest.raises(ValueError, match="a Linear has no heads"):
+        heads(nn.Linear(1, 1), tokenizer, "the dog")
+
+
 def test_an_empty_translation_has_one_row(tokenizer):
     look = look_inside(a_model(), tokenizer, "the dog", "")
     assert look["decoder"].rows == ["[begin]"] and look["decoder"].written == ["[end]"]

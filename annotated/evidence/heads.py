@@ -69,8 +69,10 @@ def look_inside(
     """All weights for a sentence with the tokens that they stand between, by name as above.
 
     target: its translation; None: the best that a beam search finds. The weights of a `Look` are
-    (N, H, T, S). ValueError: the sentence is blank.
+    (N, H, T, S). ValueError: the sentence is blank, or the model has no heads.
     """
+    if not isinstance(model, Transformer):
+        raise ValueError(f"a {type(model).__name__} has no heads to look into")
     ids = tokenizer.encode(in_one_line(sentence))
     if not ids:
         raise ValueError("the sentence is blank: there is nothing to look at")
