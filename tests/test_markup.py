@@ -33,3 +33,10 @@ def test_printed_prose_wraps_and_printed_tables_do_not():
     assert "wraps" in printed("short\n" + "word " * 21)
     assert "wraps" not in printed("short\n" + "x" * 100)
     assert "wraps" not in printed("<span>a</span>&amp;" * 30 + "x" * 40)
+
+
+def test_what_outputs_share_stands_on_the_page_once():
+    script, style = "<script data-once>a < b</script>", "<style data-once>a</style>"
+    assert tidy(f"1{style}{script}2{style}{script}3") == f"1{style}{script}23"
+    other = "<script data-once>c</script><script>a</script><script>a</script>"
+    assert tidy(script + other) == script + other

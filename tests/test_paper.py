@@ -23,7 +23,6 @@ UNNUMBERED = {  # the function or class of each equation without a number
 }
 COMING = {
     *("Section 4", "Section 6.2", "Section 6.3", "Table 1", "Table 3", "Table 4"),
-    *("Figure 3", "Figure 4", "Figure 5"),
 }
 
 

@@ -21,15 +21,28 @@ MENDED = [
 OUTPUT = re.compile(
     r'<div class="(output [^"]*)">(<div class="highlight"><pre>(.*?)</pre>)', re.DOTALL
 )
+ONCE = re.compile(r"<(style|script) data-once>.*?</\1>", re.DOTALL)  # a page needs one of each
 COLUMNS = 100  # of code, and of tables that are printed; longer lines are prose
 FIGURE = re.compile(r'<figure class="picture">(.*?)</figure>', re.DOTALL)
 
 
 def tidy(body: str) -> str:
-    """The body with these mended, prose that is printed marked, and the pictures numbered."""
+    """The body with these mended, printed prose marked, pictures numbered, scripts not repeated."""
     for pattern, better in MENDED:
         body = pattern.sub(better, body)
-    return number_pictures(OUTPUT.sub(wrapped, body))
+    return number_pictures(OUTPUT.sub(wrapped, once(body)))
+
+
+def once(body: str) -> str:
+    """The body with a style or a script that several outputs bring along only in the first."""
+    met: set[str] = set()
+
+    def first(found: re.Match[str]) -> str:
+        new = found[0] not in met
+        met.add(found[0])
+        return found[0] if new else ""
+
+    return ONCE.sub(first, body)
 
 
 def wrapped(found: re.Match[str]) -> str:

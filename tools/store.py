@@ -19,7 +19,11 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "_build" / ".jupyter_cache"
 STAMP = "annotated.stamp"
-SOURCES = ("annotated/**/*.py", "annotated/**/*.toml", "requirements.txt", "results/*.json")
+SOURCES = (
+    *(f"annotated/**/*.{kind}" for kind in ("py", "toml", "js", "css")),
+    "requirements.txt",
+    "results/*.json",
+)
 
 
 def fingerprint(root: Path = ROOT) -> str:

@@ -1,4 +1,4 @@
-"""The exercises of Section 4: masks, recurrences, additive attention, states in a beam search."""
+"""The exercises of Section 4: masks, recurrences, states in a search, how heads look."""
 
 import torch
 from torch import Tensor
@@ -46,6 +46,39 @@ def additive_inputs() -> list[tuple[Tensor, ...]]:
 def follow(state: Tensor, parent: Tensor) -> Tensor:
     """The states of the parents: state (B, k, D), parent (B, k)."""
     return state.gather(1, parent[..., None].expand_as(state))
+
+
+def reach(weights: Tensor) -> Tensor:
+    """How many places away each head looks, by its weights: (H, S, S) -> (H,)"""
+    places = torch.arange(weights.size(-1))
+    return (weights * (places[:, None] - places).abs()).sum(-1).mean(-1)
+
+
+def signed_reach(weights: Tensor) -> Tensor:
+    """The mistake of letting a place before cancel one after."""
+    places = torch.arange(weights.size(-1))
+    return (weights * (places[:, None] - places)).sum(-1).mean(-1)
+
+
+def peak_reach(weights: Tensor) -> Tensor:
+    """The mistake of counting only the largest weight of a row."""
+    return reach(F.one_hot(weights.argmax(-1), weights.size(-1)).to(weights))
+
+
+def spread(weights: Tensor) -> Tensor:
+    """The tokens that each head spreads over, the mean of its rows: (H, T, S) -> (H,)"""
+    return entropies(weights).exp().mean(-1)
+
+
+def entropies(weights: Tensor) -> Tensor:
+    """Of each row, in nats: (H, T, S) -> (H, T)"""
+    return -torch.xlogy(weights, weights).sum(-1)
+
+
+def causal_rows(heads: int, length: int) -> Tensor:
+    """Random weights (H, S, S) of rows that do not look ahead, and so have zeros."""
+    scores = torch.randn(heads, length, length)
+    return scores.masked_fill(torch.ones(length, length).triu(1).bool(), -torch.inf).softmax(-1)
 
 
 EXERCISES = {
@@ -110,6 +143,32 @@ EXERCISES = {
             "The states have not moved.": lambda state, parent: state,
             "Each sentence of the batch has parents of its own.": (
                 lambda state, parent: state[:, parent[0]]
+            ),
+        },
+    ),
+    "heads-2": Exercise(
+        reach,
+        lambda: [(torch.randn(2, n, n).softmax(-1),) for n in (5, 8)] + [(causal_rows(3, 6),)],
+        {
+            "A place before and one after must not cancel: take absolute distances.": signed_reach,
+            "All weights count, not only the largest of a row.": peak_reach,
+            "Average over the positions: do not add them up.": (
+                lambda weights: reach(weights) * weights.size(-1)
+            ),
+        },
+    ),
+    "heads-3": Exercise(
+        spread,
+        lambda: [(torch.randn(2, 4, 7).softmax(-1),), (causal_rows(3, 5),)],
+        {
+            "0 ln 0 is nan by a product: take it for 0 (torch.xlogy).": (
+                lambda weights: (-(weights * weights.log()).sum(-1)).exp().mean(-1)
+            ),
+            "That is the entropy: its exponential counts tokens.": (
+                lambda weights: entropies(weights).mean(-1)
+            ),
+            "Count for each row, then average: exp comes before the mean.": (
+                lambda weights: entropies(weights).mean(-1).exp()
             ),
         },
     ),

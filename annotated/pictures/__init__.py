@@ -2,7 +2,8 @@
 
 Charts (`lines`, `bars`, `points`, `heatmap`, `heatmaps`, `alignment`) are drawn by matplotlib,
 diagrams (`Diagram`, `architecture`, `search_tree`) by hand. Each function returns a `Picture` for a
-notebook to show. This room draws numbers and names; it imports none of the others.
+notebook to show; `head_view` returns one that a script brings to life. This room draws numbers and
+names; it imports none of the others.
 """
 
 from annotated.pictures.architecture import architecture as architecture
@@ -16,4 +17,7 @@ from annotated.pictures.charts import heatmaps as heatmaps
 from annotated.pictures.charts import lines as lines
 from annotated.pictures.charts import points as points
 from annotated.pictures.diagrams import Diagram as Diagram
+from annotated.pictures.heads import HeadView as HeadView
+from annotated.pictures.heads import Look as Look
+from annotated.pictures.heads import head_view as head_view
 from annotated.pictures.search import search_tree as search_tree
