@@ -130,7 +130,7 @@ def main(words: Sequence[str] | None = None) -> int:
             for count in range(1, len(models) + 1)
         ]
         members = [
-            {"model": str(place), "averaged": about.get("averaged")}
+            {"model": str(place), "checkpoints": about.get("averaged")}
             for place, (_, _, about) in zip(options.models, loaded, strict=True)
         ]
         save(
