@@ -1493,7 +1493,7 @@ def test_a_loss_that_is_no_number_leaves_the_checkpoints_before_it(tmp_path, cap
 
 
 def test_a_full_gpu_is_one_sentence(monkeypatch, capsys):
-    def full(*args):
+    def full(*args, **options):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate ...\nand so on")
 
     monkeypatch.setattr(train, "train", full)
@@ -1512,7 +1512,7 @@ def test_a_full_memory_is_one_sentence(trained, monkeypatch, capsys):
 def test_a_compiler_that_is_not_there_is_one_sentence(monkeypatch, capsys):
     from torch._dynamo.exc import TorchDynamoException
 
-    def missing(*args):
+    def missing(*args, **options):
         raise TorchDynamoException("no C++ compiler\nand so on")
 
     monkeypatch.setattr(train, "train", missing)
@@ -1523,7 +1523,7 @@ def test_a_compiler_that_is_not_there_is_one_sentence(monkeypatch, capsys):
 def test_other_errors_are_not_hidden(monkeypatch):
     """A mistake of ours shows where it is."""
 
-    def wrong(*args):
+    def wrong(*args, **options):
         raise RuntimeError("shapes differ")
 
     monkeypatch.setattr(train, "train", wrong)
