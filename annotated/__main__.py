@@ -1,8 +1,6 @@
 """python -m annotated: the command line."""
 
-import sys
-
-from annotated.cli.main import main
+from annotated.cli.main import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

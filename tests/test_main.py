@@ -1771,6 +1771,19 @@ def test_a_port_in_use_is_one_sentence(monkeypatch, capsys):
     assert "the workers cannot find each other" in line and port in line
 
 
+@pytest.mark.parametrize("worker", [False, True])
+def test_a_worker_ends_before_python_shuts_down_around_the_threads_of_its_group(tmp_path, worker):
+    (tmp_path / "script.py").write_text(
+        "import atexit\nfrom annotated.cli.main import program\n"
+        "atexit.register(print, 'shutting down')\nprogram()\n"
+    )
+    words = [sys.executable, "script.py", "average", "nowhere", "--out", "mean"]
+    env = ENV | ({"RANK": "0"} if worker else {})
+    done = subprocess.run(words, env=env, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("annotated: nowhere")
+    assert done.stdout == ("" if worker else "shutting down\n")
+
+
 def test_two_processes_of_the_command_give_the_log_of_one(tmp_path):
     rows = {}
     for processes in (1, 2):
@@ -1811,16 +1824,16 @@ ELSEWHERE = """
 import hashlib, sys
 from pathlib import Path
 from annotated.data import corpora
-from annotated.cli.main import main
+from annotated.cli.main import program
 
-files, url = Path(sys.argv[1]), sys.argv[2]
+files, url = Path(sys.argv.pop(1)), sys.argv.pop(1)
 sums = {str(x.relative_to(files)): hashlib.sha256(x.read_bytes()).hexdigest()
         for x in files.rglob("*") if x.is_file()}
 corpora.FILTERED = [1]
 corpora.NEWSTEST = corpora.Remote("news", url, "", sums)
 corpora.WMT14 = corpora.Remote("wmt14", url, "", sums)
 corpora.WMT14_MEMBERS["de"] = {"train.tgz": "train.{}"}
-sys.exit(main(sys.argv[3:]))
+program()
 """
 
 

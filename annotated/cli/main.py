@@ -108,3 +108,13 @@ def main(words: Sequence[str] | None = None) -> int:
             raise
         say(f"annotated: {sentence}", by_all=True)
         return 2
+
+
+def program() -> NoReturn:
+    """The command line as a process of its own: its exit status is that of `main`."""
+    status = main()
+    if "RANK" in os.environ:  # DDP keeps Gloo's threads, and Python's shutdown can abort in one
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+        os._exit(status)
+    sys.exit(status)
