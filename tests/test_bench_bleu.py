@@ -4,8 +4,9 @@ import random
 
 import pytest
 
+from annotated.cli.translator import PRETRAINED
 from annotated.data import toy
-from tools.bench.bleu import intervals
+from tools.bench.bleu import drawn_anew, intervals, told_apart
 
 
 def spoiled(lines, rate, seed):
@@ -29,3 +30,20 @@ def test_case_and_quotes_do_not_count():
     plain = [line.lower().replace("„", '"').replace("“", '"') for line in faulty]
     found = intervals({"faulty": faulty, "plain": plain}, references)
     assert found["faulty"] == pytest.approx(found["plain"]) and found["plain"] > 1
+
+
+def test_a_large_difference_is_no_chance_and_a_small_one_is():
+    references = [pair.german for pair in toy.generate(200, seed=3)]
+    rates = {"one": (0.2, 1), "worse": (0.4, 1), "alike": (0.2, 2)}
+    systems = {name: spoiled(references, *how) for name, how in rates.items()}
+    _, worse, alike = drawn_anew(systems, references)
+    assert worse.p_value < 0.01 and alike.p_value > 0.05
+
+
+def test_two_models_are_told_apart_by_the_search_of_the_published_mark(tmp_path):
+    other = tmp_path / "other"
+    other.symlink_to(PRETRAINED)
+    pairs = [("Two dogs are playing.", "Zwei Hunde spielen."), ("A man.", "Ein Mann.")]
+    one, two = told_apart([PRETRAINED, other], pairs)
+    assert (one["model"], two["model"]) == ("pretrained", "other")
+    assert one["BLEU"] == two["BLEU"] and one["p"] is None and 0 < two["p"] <= 1
