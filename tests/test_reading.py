@@ -65,6 +65,17 @@ def test_a_page_without_code_says_no_running_time():
     assert "\n- **Time:** 1 minute to read\n" in reading.with_time(text)
 
 
+@pytest.mark.parametrize("mark", ["?", "? minutes to read"])
+def test_a_mark_in_place_of_the_minutes_is_filled_in(mark):
+    text = PAGE.replace("**On two cores:** about", f"**Time:** {mark}, about")
+    assert "\n- **Time:** 1 minute to read, about ten seconds" in reading.with_time(text)
+
+
+def test_a_reading_time_that_is_said_twice_is_none():
+    twice = PAGE.replace("**On two cores:** about", "**Time:** 1 minute to read,  minutes to read,")
+    assert reading.boxed(twice) is None
+
+
 def test_a_page_without_a_box_stays_as_it_is():
     assert reading.with_time("# Title\n\nWords.\n") == "# Title\n\nWords.\n"
     assert reading.boxed("# Title\n\nWords.\n") is None

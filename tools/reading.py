@@ -21,7 +21,8 @@ from tools import chapters  # noqa: E402
 PACE = 200  # words a minute
 NO_PROSE = re.compile(r"\A---\n.*?\n---\n|^```\{code-cell\}.*?\n```$", re.DOTALL | re.MULTILINE)
 TIME = re.compile(
-    r"^- \*\*(?:Time|On two cores):\*\* (?:\?|(?P<read>\d+) minutes? to read)?(?:, )?(?P<run>.*)$",
+    r"^- \*\*(?:Time|On two cores):\*\* "
+    r"(?:(?P<read>\d+) minutes? to read|\?(?: minutes? to read)?)?(?:, )?(?P<run>.*)$",
     re.MULTILINE,
 )
 RUN = " to run on two cores"
@@ -38,9 +39,10 @@ def minutes(text: str) -> int:
 
 
 def boxed(text: str) -> int | None:
-    """The minutes that the page's box says; None where it says none."""
+    """The minutes that the page's box says; None where it says none, or says them twice."""
     found = TIME.search(text)
-    return int(found["read"]) if found and found["read"] else None
+    clear = found and found["read"] and "to read" not in found["run"]
+    return int(found["read"]) if found and clear else None
 
 
 def with_time(text: str) -> str:
