@@ -160,13 +160,67 @@ def test_the_line_is_the_readers_and_not_a_librarys():
     assert "RuntimeError" in text and "of mine: return query @ key  # shapes do not fit" in text
 
 
-def test_inputs_may_be_changed_without_harm():
+def test_a_right_answer_that_changes_its_inputs_is_told_so():
     def mine(query, key):
         query /= query.size(-1) ** 0.5
         return (query @ key.mT).softmax(-1)
 
-    assert said("attention-2", mine)[0]
-    assert said("attention-2", EXERCISES["attention-2"].answer)[0]
+    right, text = said("attention-2", mine)
+    assert right and text.endswith("right, on 3 inputs. But it changes query: work on a copy.")
+    assert said("attention-2", EXERCISES["attention-2"].answer)[1].endswith("on 3 inputs.")
+
+
+def test_a_layer_is_an_input_that_may_be_changed():
+    def mine(layer, x, head):
+        width = layer.output.in_features // layer.heads
+        with torch.no_grad():
+            layer.output.weight[:, head * width : (head + 1) * width] = 0
+        return layer(x, x)
+
+    assert said("attention-5", mine)[1].endswith("But it changes layer: work on a copy.")
+
+
+def test_a_loop_is_no_scan():
+    def loop(f, g):
+        c, found = torch.zeros_like(g[:, 0]), []
+        for t in range(g.size(1)):
+            c = f[:, t] * c + g[:, t]
+            found.append(c)
+        return torch.stack(found, 1)
+
+    def in_place(f, g):
+        f, g, back = f.clone(), g.clone(), 1
+        while back < g.size(1):
+            g[:, back:] += f[:, back:] * g[:, :-back].clone()
+            f[:, back:] *= f[:, :-back].clone()
+            back *= 2
+        return g
+
+    right, text = said("why-3", loop)
+    assert not right and text.startswith("why-3: not yet.\n  The numbers are right, but ")
+    assert said("why-3", in_place)[0]
+
+
+@pytest.mark.parametrize(
+    "name, mine",
+    [
+        ("data-6", lambda row: row[: len(row) - row[::-1].index(2) - 1] if 2 in row else row),
+        ("scores-4", lambda output, references, n: letters(output, references, n)),
+        ("why-3", lambda f, g: f.cumprod(1) * (g / f.cumprod(1)).cumsum(1)),
+    ],
+)
+def test_what_is_right_on_most_inputs_is_wrong(name, mine):
+    assert not said(name, mine)[0]
+
+
+def letters(output, references, n):
+    """Counts an n-gram in a reference as a text, in which 'there' holds 'the'."""
+    grams = [output[i : i + n] for i in range(len(output) - n + 1)]
+    texts = [" ".join(each) for each in references]
+    return sum(
+        min(grams.count(list(gram)), max(text.count(" ".join(gram)) for text in texts))
+        for gram in {tuple(gram) for gram in grams}
+    )
 
 
 def test_an_interrupt_is_not_an_answer():
@@ -208,6 +262,14 @@ def test_an_unknown_name_says_which_there_are():
             "1 of 2 numbers, the first at [1], 2 instead of 3",
         ),
         (torch.ones(2, requires_grad=True), torch.ones(2), None),
+        (torch.nn.Parameter(torch.ones(2)), torch.ones(2), None),
+        (torch.ones(2).to_sparse(), torch.ones(2), None),
+        (1.50019, 1.5, "1.50019 instead of 1.5"),
+        (
+            torch.tensor([1.50019]),
+            torch.tensor([1.5]),
+            "1 of 1 numbers, the first at [0], 1.50019 instead of 1.5",
+        ),
         (torch.full((2,), float("nan")), torch.full((2,), float("nan")), None),
         (
             torch.full((1,), float("nan")),

@@ -28,6 +28,7 @@ class Exercise:
     answer: Callable[..., Any]
     tries: Callable[[], Sequence[Arguments]]  # drawn anew each time, from the same seed
     mistakes: dict[str, Callable[..., Any]] = field(default_factory=dict)  # by what to say
+    objection: Callable[[Callable[..., Any]], str] = lambda function: ""  # to right numbers
 
     def inputs(self) -> list[Arguments]:
         """The same at every call."""
@@ -102,7 +103,31 @@ def verdict(name: str, exercise: Exercise, answer: Any) -> tuple[bool, str]:
         if found := difference(mine, theirs):
             lines = said(name, exercise, i, mine, theirs, found)
             return False, "\n  ".join([f"{name}: not yet.", *lines, *diagnosis(exercise, i, got)])
-    return True, f"{name}: right" + ("." if not callable(answer) else f", on {len(got)} inputs.")
+    if not callable(answer):
+        return True, f"{name}: right."
+    if objection := exercise.objection(function):
+        return False, f"{name}: not yet.\n  The numbers are right, but {objection}"
+    return True, f"{name}: right, on {len(got)} inputs.{remark(changed(exercise, function))}"
+
+
+def changed(exercise: Exercise, function: Callable[..., Any]) -> list[str]:
+    """The names of the arguments that a function writes into."""
+    names, found = inspect.signature(exercise.answer).parameters, []
+    for used, kept in zip(exercise.inputs(), exercise.inputs(), strict=True):
+        outcome(function, used)
+        arguments = zip(names, used, kept, strict=False)
+        found += [each for each, x, y in arguments if difference(state(x), state(y))]
+    return list(dict.fromkeys(found))
+
+
+def state(x: Any) -> Any:
+    """What can be changed of an argument."""
+    return x.state_dict() if isinstance(x, torch.nn.Module) else x
+
+
+def remark(names: list[str]) -> str:
+    """What to say of arguments that were changed."""
+    return f" But it changes {' and '.join(names)}: work on a copy." if names else ""
 
 
 def misunderstood(exercise: Exercise) -> str:

@@ -32,6 +32,8 @@ def kind(x: Any) -> str:
         return "None (is there a return?)"
     if isinstance(x, int | float) and not isinstance(x, bool):
         return "a number"
+    if isinstance(x, Tensor):
+        return "Tensor"  # a parameter, too
     return {list: "a list or tuple", bool: "True or False", str: "a text"}.get(
         type(x), type(x).__name__
     )
@@ -43,7 +45,7 @@ def difference(got: Any, wanted: Any) -> str | None:
     if kind(got) != kind(wanted):
         return f"the type: {kind(got)} instead of {kind(wanted)}"
     if isinstance(wanted, Tensor):
-        return tensor_difference(got.detach().cpu(), wanted.detach())
+        return tensor_difference(got.detach().cpu().to_dense(), wanted.detach())
     if isinstance(wanted, list):
         if len(got) != len(wanted):
             return f"the length: {len(got)} instead of {len(wanted)}"
@@ -55,7 +57,7 @@ def difference(got: Any, wanted: Any) -> str | None:
     close = isinstance(wanted, float) and math.isclose(
         got, wanted, rel_tol=RELATIVE, abs_tol=ABSOLUTE
     )
-    return None if close or got == wanted else f"{show(got)} instead of {show(wanted)}"
+    return None if close or got == wanted else instead(got, wanted)
 
 
 def first_difference(items: Any, got: Any) -> str | None:
@@ -77,8 +79,15 @@ def tensor_difference(got: Tensor, wanted: Tensor) -> str | None:
     if same.all():
         return None
     first = tuple((~same).nonzero()[0].tolist())
-    where = f"at {list(first)}, {show(got[first])} instead of {show(wanted[first])}"
+    where = f"at {list(first)}, {instead(got[first], wanted[first])}"
     return f"{int((~same).sum())} of {same.numel()} numbers, the first {where}"
+
+
+def instead(got: Any, wanted: Any) -> str:
+    """The two, with as many digits as it takes to tell them apart."""
+    texts = [(show(got, digits), show(wanted, digits)) for digits in (4, 6, 9)]
+    mine, theirs = next((each for each in texts if each[0] != each[1]), texts[-1])
+    return f"{mine} instead of {theirs}"
 
 
 def name_of(dtype: torch.dtype) -> str:
@@ -94,7 +103,7 @@ def words(x: Tensor, most: int) -> list[str]:
     return ["".join(map(str, row)) for row in rows[:most].tolist()]
 
 
-def show(x: Any) -> str:
+def show(x: Any, digits: int = 4) -> str:
     """A value in a line: of a tensor the type, the shape and the first numbers."""
     x = plain(x)
     if isinstance(x, Tensor):
@@ -102,7 +111,7 @@ def show(x: Any) -> str:
         rest = ["..."] if len(numbers) > NUMBERS else []
         return f"{name_of(x.dtype)} {tuple(x.shape)}: {' '.join(numbers[:NUMBERS] + rest)}"
     if isinstance(x, float):
-        return f"{x:.4g}"
+        return f"{x:.{digits}g}"
     if isinstance(x, list):
         text = f"[{', '.join(map(show, x))}]"
     elif isinstance(x, dict):

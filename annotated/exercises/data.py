@@ -101,7 +101,13 @@ EXERCISES = {
     ),
     "data-6": Exercise(
         text_ids,
-        lambda: [([7, 8, EOS, PAD, PAD],), ([7, EOS, 9, 9],), ([7, 8, 9],), ([EOS, PAD],)],
+        lambda: [
+            ([7, 8, EOS, PAD, PAD],),
+            ([7, EOS, 9, 9],),
+            ([7, 8, 9],),
+            ([EOS, PAD],),
+            ([7, EOS, 8, EOS],),
+        ],
         {
             "EOS itself is no part of the text.": (
                 lambda row: row[: row.index(EOS) + 1] if EOS in row else row
@@ -114,6 +120,15 @@ EXERCISES = {
             ),
             "A row may have no EOS: it was cut off at the longest length.": (
                 lambda row: row[: row.index(EOS)]
+            ),
+            "Without an EOS all of the row is text.": (
+                lambda row: text_ids(row) if EOS in row else []
+            ),
+            "The text ends at the first EOS, not at the last.": (
+                lambda row: row[: len(row) - 1 - row[::-1].index(EOS)] if EOS in row else row
+            ),
+            "The row holds what was written: its first id is text, not BOS.": (
+                lambda row: text_ids(row)[1:]
             ),
         },
     ),

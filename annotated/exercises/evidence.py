@@ -1,5 +1,9 @@
 """The exercises of Section 4: masks, recurrences, states in a search, how heads look."""
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,18 +20,41 @@ def hub(n: int, r: int, sees: bool = True, is_seen: bool = True) -> Tensor:
     return mask
 
 
-def recurrence(f: Tensor, g: Tensor) -> Tensor:
-    """All c_t = f_t c_(t-1) + g_t from c = 0, one after the other: (B, n, d) each."""
-    c, found = torch.zeros_like(g[:, 0]), []
-    for keep, write in zip(f.unbind(1), g.unbind(1), strict=True):
-        c = keep * c + write
-        found.append(c)
-    return torch.stack(found, 1)
+def scan(f: Tensor, g: Tensor, rounds: int | None = None, f_first: bool = False) -> Tensor:
+    """All c_t = f_t c_(t-1) + g_t from c = 0, (B, n, d) each: a round joins two steps into one.
+
+    f_first: the mistake of joining g by the f of the next round.
+    """
+    rounds = math.ceil(math.log2(f.size(1))) if rounds is None else rounds
+    for back in (2**i for i in range(rounds)):
+        past_f, past_g = (F.pad(x[:, :-back], (0, 0, back, 0)) for x in (f, g))
+        f, kept = f * past_f, f
+        g = (f if f_first else kept) * past_g + g
+    return g
 
 
-def two_steps(f: Tensor, g: Tensor) -> Tensor:
-    """The mistake of stopping after one round."""
-    return f * F.pad(g[:, :-1], (0, 0, 1, 0)) + g
+def divided(f: Tensor, g: Tensor) -> Tensor:
+    """The mistake of dividing by what has faded."""
+    return f.cumprod(1) * (g / f.cumprod(1)).cumsum(1)
+
+
+def waiting(function: Callable[..., Any], n: int = 128) -> str:
+    """What to say of a scan with n operations in a row, by autograd's record."""
+    f, g = (torch.full((1, n, 1), 0.5, requires_grad=True) * 1 for _ in range(2))
+    depth: dict[Any, int] = {}
+    todo = [function(f, g).grad_fn]
+    while todo:
+        if (node := todo[-1]) in depth or node is None:
+            todo.pop()
+            continue
+        before = [each for each, _ in node.next_functions if each is not None]
+        if waits := [each for each in before if each not in depth]:
+            todo += waits
+        else:
+            depth[todo.pop()] = 1 + max((depth[each] for each in before), default=0)
+    if max(depth.values(), default=0) < n:
+        return ""
+    return "they wait for each other, word by word: join steps, in about log2 n rounds."
 
 
 def additive(q: Tensor, k: Tensor, W: Tensor, U: Tensor, v: Tensor) -> Tensor:
@@ -48,6 +75,15 @@ def follow(state: Tensor, parent: Tensor) -> Tensor:
     return state.gather(1, parent[..., None].expand_as(state))
 
 
+def overwritten(state: Tensor, parent: Tensor) -> Tensor:
+    """The mistake of moving states into the tensor that they come from, one after the other."""
+    state = state.clone()
+    for states, parents in zip(state, parent, strict=True):
+        for i, j in enumerate(parents):
+            states[i] = states[j]
+    return state
+
+
 def reach(weights: Tensor) -> Tensor:
     """How many places away each head looks, by its weights: (H, S, S) -> (H,)"""
     places = torch.arange(weights.size(-1))
@@ -58,6 +94,12 @@ def signed_reach(weights: Tensor) -> Tensor:
     """The mistake of letting a place before cancel one after."""
     places = torch.arange(weights.size(-1))
     return (weights * (places[:, None] - places)).sum(-1).mean(-1)
+
+
+def mean_first(weights: Tensor) -> Tensor:
+    """The mistake of taking the distance last."""
+    places = torch.arange(weights.size(-1))
+    return (weights @ places.to(weights) - places).abs().mean(-1)
 
 
 def peak_reach(weights: Tensor) -> Tensor:
@@ -99,16 +141,33 @@ EXERCISES = {
             ),
             "The hub is seen, but must also see all: its row.": lambda n, r: hub(n, r, sees=False),
             "The band stays: words still see their neighbors.": lambda n, r: hub(n, 1),
+            "The band reaches r // 2 places to either side, not r.": lambda n, r: hub(n, 2 * r),
+            "That is the band alone: the first position is the hub.": (
+                lambda n, r: hub(n, r, sees=False, is_seen=False)
+            ),
+            "Upside down: True is where attention may look.": lambda n, r: ~hub(n, r),
         },
     ),
     "why-3": Exercise(
-        recurrence,
-        lambda: [(torch.rand(2, n, 3), torch.randn(2, n, 3)) for n in (8, 11, 1)],
+        lambda f, g: scan(f, g),
+        lambda: [
+            *((torch.rand(2, n, 3), torch.randn(2, n, 3)) for n in (8, 11, 1)),
+            (torch.randint(2, (2, 6, 3)).float(), torch.randn(2, 6, 3)),
+        ],
         {
             "What was written earlier is kept by f only in part.": lambda f, g: g.cumsum(1),
-            "One round joins two steps: go on, twice as far each time.": two_steps,
+            "One round joins two steps: go on, twice as far each time.": (
+                lambda f, g: scan(f, g, rounds=1)
+            ),
+            "The rounds are log2 n rounded up: n need not be a power of two.": (
+                lambda f, g: scan(f, g, rounds=int(math.log2(f.size(1))))
+            ),
+            "Join g by the f of before this round.": lambda f, g: scan(f, g, f_first=True),
+            "f and g have changed places.": lambda f, g: scan(g, f),
+            "An f of 0 makes the product 0, and dividing by that makes nan.": divided,
             "The state decays with each word: multiply by f in every step.": lambda f, g: f * g,
         },
+        objection=waiting,
     ),
     "replaced-1": predicted(
         128,
@@ -131,6 +190,15 @@ EXERCISES = {
             "A linear map multiplies from the left: k_s becomes U k_s.": (
                 lambda q, k, W, U, v: ((W @ q + k @ U).tanh() @ v).softmax(0)
             ),
+            "Bend the sum of both: q by itself adds the same to all scores.": (
+                lambda q, k, W, U, v: ((k @ U.T).tanh() @ v).softmax(0)
+            ),
+            "That is a product of both, as in equation 1; here they are added.": (
+                lambda q, k, W, U, v: (k @ U.T @ (W @ q)).softmax(0)
+            ),
+            "v is missing: it weighs what comes out of the tanh.": (
+                lambda q, k, W, U, v: (W @ q + k @ U.T).tanh().sum(1).softmax(0)
+            ),
         },
     ),
     "replaced-3": Exercise(
@@ -144,6 +212,15 @@ EXERCISES = {
             "Each sentence of the batch has parents of its own.": (
                 lambda state, parent: state[:, parent[0]]
             ),
+            "Each sentence of the batch has states of its own.": (
+                lambda state, parent: state[0][parent]
+            ),
+            "A state goes to its parent's place; it should come from there.": (
+                lambda state, parent: torch.zeros_like(state).scatter(
+                    1, parent[..., None].expand_as(state), state
+                )
+            ),
+            "A state was overwritten before all its children had it.": overwritten,
         },
     ),
     "heads-2": Exercise(
@@ -155,6 +232,10 @@ EXERCISES = {
             "Average over the positions: do not add them up.": (
                 lambda weights: reach(weights) * weights.size(-1)
             ),
+            "The weights of a row sum to one: add their products up, do not average them.": (
+                lambda weights: reach(weights) / weights.size(-1)
+            ),
+            "Take the distance of each place, not that of the place on average.": mean_first,
         },
     ),
     "heads-3": Exercise(
@@ -163,6 +244,18 @@ EXERCISES = {
         {
             "0 ln 0 is nan by a product: take it for 0 (torch.xlogy).": (
                 lambda weights: (-(weights * weights.log()).sum(-1)).exp().mean(-1)
+            ),
+            "A row's entropy is a sum over S: you took the mean.": (
+                lambda weights: (entropies(weights) / weights.size(-1)).exp().mean(-1)
+            ),
+            "A row is what one position looks at: sum over the last dimension.": (
+                lambda weights: entropies(weights.mT).exp().mean(-1)
+            ),
+            "The entropy is in nats: e to its power counts, not 2.": (
+                lambda weights: (2 ** entropies(weights)).mean(-1)
+            ),
+            "With log2, 2 to the entropy's power counts, not e.": (
+                lambda weights: (entropies(weights) / math.log(2)).exp().mean(-1)
             ),
             "That is the entropy: its exponential counts tokens.": (
                 lambda weights: entropies(weights).mean(-1)

@@ -19,19 +19,38 @@ def scores(query: Tensor, key: Tensor) -> Tensor:
     return query @ key.mT / math.sqrt(query.size(-1))
 
 
+def block(layer: MultiHeadAttention, head: int) -> slice:
+    """Where a head's features stand."""
+    width = layer.output.in_features // layer.heads
+    return slice(head * width, (head + 1) * width)
+
+
+def silenced(layer: MultiHeadAttention, x: Tensor, features: slice) -> Tensor:
+    """The heads side by side, before W^O, with zeros for some features: x and out (B, T, D)."""
+    heads, _ = attention(layer.split(layer.query(x)), *layer.keys_values(x))  # (B, H, T, K')
+    out = layer.merge(heads)
+    out[..., features] = 0
+    return out
+
+
 def without_head(layer: MultiHeadAttention, x: Tensor, head: int, factor: float = 1.0) -> Tensor:
     """What the layer makes of x (B, T, D) with one head silent and the others times a factor."""
-    heads, _ = attention(layer.split(layer.query(x)), *layer.keys_values(x))  # (B, H, T, K')
-    heads = factor * heads
-    heads[:, head] = 0
-    return layer.output(layer.merge(heads))
+    return layer.output(factor * silenced(layer, x, block(layer, head)))
 
 
 def without_features(layer: MultiHeadAttention, x: Tensor, head: int) -> Tensor:
     """The mistake of cutting the head's features out of what W^O has mixed."""
-    out, width = layer(x, x), layer.output.in_features // layer.heads
-    out[..., head * width : (head + 1) * width] = 0
+    out = layer(x, x)
+    out[..., block(layer, head)] = 0
     return out
+
+
+def without_query(layer: MultiHeadAttention, x: Tensor, head: int) -> Tensor:
+    """The mistake of silencing a head's query."""
+    query = layer.split(layer.query(x))
+    query[:, head] = 0
+    heads, _ = attention(query, *layer.keys_values(x))
+    return layer.output(layer.merge(heads))
 
 
 def lookup_gradient(tokens: Tensor, gradient: Tensor, vocab_size: int) -> Tensor:
@@ -50,13 +69,20 @@ def last_gradient(tokens: Tensor, gradient: Tensor, vocab_size: int) -> Tensor:
     return found
 
 
-def turned(x: Tensor, way: int = 1, first: int = 0, slow: bool = True) -> Tensor:
+def turned(x: Tensor, way: int = 1, first: int = 0, slow: float = 1) -> Tensor:
     """Row t of x (T, K) times R_t: each pair of numbers turned by t times its frequency."""
     position = way * (torch.arange(len(x)) + first)[:, None]  # (T, 1)
     angle = position * 10000.0 ** (-slow * torch.arange(0, x.size(1), 2) / x.size(1))  # (T, K/2)
     a, b = x[:, ::2], x[:, 1::2]
     pairs = a * angle.cos() + b * angle.sin(), b * angle.cos() - a * angle.sin()
     return torch.stack(pairs, -1).flatten(1)
+
+
+def turned_in_place(x: Tensor) -> Tensor:
+    """The mistake of using the first number of a pair when it has been turned."""
+    first = turned(x)[:, ::2]
+    second = turned(torch.stack([first, x[:, 1::2]], -1).flatten(1))[:, 1::2]
+    return torch.stack([first, second], -1).flatten(1)
 
 
 def turned_halves(x: Tensor) -> Tensor:
@@ -158,6 +184,13 @@ EXERCISES = {
         lambda: [(MultiHeadAttention(16, 4), torch.randn(2, 5, 16), head) for head in (2, 0)],
         {
             "You cut features out of the output, after W^O has mixed the heads.": without_features,
+            "A query of zeros still reads: all words, equally.": without_query,
+            "A head's features stand side by side, d_k of them; you took every h-th.": (
+                lambda layer, x, head: layer.output(
+                    silenced(layer, x, slice(head, None, layer.heads))
+                )
+            ),
+            "W^O is missing.": lambda layer, x, head: silenced(layer, x, block(layer, head)),
             "That is what the head alone says; take it away from the whole.": (
                 lambda layer, x, head: layer(x, x) - without_head(layer, x, head)
             ),
@@ -260,7 +293,11 @@ EXERCISES = {
             "Neighbors make a pair, numbers 0 and 1, not 0 and K/2.": turned_halves,
             "Positions count from 0: the first row stays as it is.": lambda x: turned(x, first=1),
             "All pairs turn equally fast: the later ones have lower frequencies.": (
-                lambda x: turned(x, slow=False)
+                lambda x: turned(x, slow=0)
+            ),
+            "Frequency i has the exponent 2i/K, not i/K.": lambda x: turned(x, slow=0.5),
+            "The first of a pair had been turned when the second was made from it.": (
+                turned_in_place
             ),
             "That adds the encoding; here the row is turned by it.": (
                 lambda x: x + sinusoids(*x.shape)

@@ -86,6 +86,18 @@ EXERCISES = {
                 ]
             ),
             "Lengths do not add up, their squares do.": sum_clipped,
+            "The length is the root of the sum of squares.": (
+                lambda gradients, most: [
+                    g * min(1.0, most / sum(one.square().sum().item() for one in gradients))
+                    for g in gradients
+                ]
+            ),
+            "As one long vector they are longer than the longest of them.": (
+                lambda gradients, most: [
+                    g * min(1.0, most / max(one.norm().item() for one in gradients))
+                    for g in gradients
+                ]
+            ),
         },
     ),
     "regularization-1": Exercise(

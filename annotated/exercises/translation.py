@@ -28,6 +28,13 @@ def matches_of_any(output: Sentence, references: list[Sentence], n: int) -> int:
     return sum(gram in known for gram in ngrams(output, n))
 
 
+def matches_of_letters(output: Sentence, references: list[Sentence], n: int) -> int:
+    """The mistake of counting in the references' texts."""
+    ours, theirs = ngrams(output, n), [" ".join(each) for each in references]
+    counts = {gram: max(each.count(" ".join(gram)) for each in theirs) for gram in set(ours)}
+    return sum(min(ours.count(gram), count) for gram, count in counts.items())
+
+
 def bound(log_probability: float, length: int, longest: int, alpha: float) -> float:
     """The best score that a hypothesis of so many tokens can still have, EOS counted."""
     return max(log_probability / length_penalty(n, alpha) for n in range(length + 1, longest + 1))
@@ -35,14 +42,25 @@ def bound(log_probability: float, length: int, longest: int, alpha: float) -> fl
 
 def continuations(total: Tensor, log_p: Tensor) -> tuple[Tensor, Tensor]:
     """total (k,), log_p (k, V) -> of the best k: which hypothesis (k,), by which token (k,)"""
-    best = (total[:, None] + log_p).flatten().topk(len(total)).indices
-    return best // log_p.size(1), best % log_p.size(1)
+    return of_the_best(total[:, None] + log_p, log_p.size(1))
+
+
+def of_the_best(sums: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Of sums (k, V) the best k, their places divided by a width."""
+    best = sums.flatten().topk(len(sums)).indices
+    return best // width, best % width
 
 
 def swapped(total: Tensor, log_p: Tensor) -> tuple[Tensor, Tensor]:
     """The mistake of taking the quotient for the token."""
     parent, token = continuations(total, log_p)
     return token, parent
+
+
+def fractions(total: Tensor, log_p: Tensor) -> tuple[Tensor, Tensor]:
+    """The mistake of dividing with /."""
+    parent, token = continuations(total, log_p)
+    return parent + token / log_p.size(1), token
 
 
 def beam() -> tuple[Tensor, Tensor]:
@@ -60,6 +78,7 @@ EXERCISES = {
             ("the the the the cat".split(), REFERENCES, 1),
             (THE_CAT, REFERENCES, 2),
             ("a cat is there".split(), REFERENCES, 1),
+            ("the the mat".split(), REFERENCES[1:], 1),
         ],
         {
             "No limit: an n-gram counts at most as often as a reference has it.": matches_of_any,
@@ -72,6 +91,7 @@ EXERCISES = {
             "Only the first reference was looked at.": (
                 lambda output, references, n: matches(output, references[:1], n)
             ),
+            "Compare words, not letters: there is a 'the' in 'there'.": matches_of_letters,
             "An n-gram that comes twice in both counts twice.": (
                 lambda output, references, n: matches_of_any(
                     list(dict.fromkeys(output)), references, n
@@ -144,6 +164,13 @@ EXERCISES = {
                 lambda total, log_p: continuations(torch.zeros_like(total), log_p)
             ),
             "The quotient by V is the hypothesis, the rest is the token.": swapped,
+            "A row has V entries: divide by V, not by k.": (
+                lambda total, log_p: of_the_best(total[:, None] + log_p, len(total))
+            ),
+            "Log-probabilities are added, not multiplied.": (
+                lambda total, log_p: of_the_best(total[:, None] * log_p, log_p.size(1))
+            ),
+            "Divide with //: which hypothesis it is has no fractions.": fractions,
             "Those are the worst: log-probabilities are negative, and the largest is wanted.": (
                 lambda total, log_p: continuations(-total, -log_p)
             ),
