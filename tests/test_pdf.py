@@ -50,6 +50,37 @@ def test_the_document_loads_what_its_pages_load(book):
     assert "<title>T</title>" in made and "menu" not in made
 
 
+def test_solutions_stand_at_the_end_of_their_chapter(book):
+    exercise = '<div class="exercise admonition" id="ex-{0}">Task {0}</div>'
+    solution = (
+        '<div class="solution dropdown admonition" id="s-{0}">\n<p><a href="#ex-{0}">Exercise {0}'
+        '</a></p>\n<section class="solution-content">\n<div>Answer {0}</div>\n</section>\n</div>\n'
+    )
+    tasks = "".join((exercise + solution).format(number) for number in (1, 2))
+    body = f'<section id="one"><h1>One</h1>{tasks}<p>Last.</p></section>'
+    (book / "chapters/a/one.html").write_text(page("../../", body))
+    made = pdf.document(book, NAMES)
+    order = [
+        "Task 1",
+        "Task 2",
+        "Last.",
+        "Solutions",
+        "Answer 1",
+        "Answer 2",
+        'id="chapters-a-two"',
+    ]
+    places = [made.index(each) for each in order]
+    assert places == sorted(places) and made.count("Answer 1") == made.count("<h2>") == 1
+    assert '<section id="chapters-a-one--solutions">' in made
+    assert 'href="#chapters-a-one--ex-2">Exercise 2' in made
+    assert made.count("<section") == made.count("</section>")
+
+
+def test_a_name_in_the_outline_stands_there_once():
+    assert pdf.once("SummarySummary") == "Summary"
+    assert pdf.once("Summary") == "Summary" and pdf.once("3.2 Attention") == "3.2 Attention"
+
+
 def test_the_menus_offer_it_once(book):
     menu = '<li><button onclick="window.print()">.pdf</button></li>'
     path = book / "chapters/a/one.html"

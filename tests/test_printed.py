@@ -29,6 +29,12 @@ def test_the_outline_has_the_chapters_in_order(paper):
     assert first == sorted(set(first)) and first[0] == 0
 
 
+def test_exercises_are_followed_by_solutions_and_no_name_stands_twice(paper):
+    names = [each.get_title().strip() for each in paper.get_toc()]
+    assert [name for name in names if pdf.once(name) != name] == []
+    assert names.count("Solutions") == names.count("Exercises") > 10
+
+
 def test_every_word_lies_on_its_page_and_every_page_has_its_number(paper):
     beyond = []
     for number, sheet in enumerate(paper, 1):

@@ -3,7 +3,8 @@
 python tools/pdf.py    write _build/html/NAME.pdf (make pdf), and offer it in the pages' menus
 
 The landing page and the chapters become one document, so that pages are numbered through, headings
-make the outline, and a link from chapter to chapter leads to its place. Links to other pages lead
+make the outline, and a link from chapter to chapter leads to its place. Solutions, folded on the
+pages, stand at the end of their chapter. Links to other pages lead
 to where the book is published; where that is not known, they are plain words.
 """
 
@@ -27,6 +28,7 @@ HEAD = re.compile(r"<head>.*</head>", re.DOTALL)
 ARTICLE = re.compile(r'<article class="bd-article">(.*)</article>', re.DOTALL)
 ADDRESS = re.compile(r'(?<=\s)(href|src|xlink:href)="([^"]*)"')
 PLACE = re.compile(r'(?<=\s)(id|for|aria-labelledby|aria-describedby)="([^"]+)"')
+SOLUTION = re.compile(r'<div class="solution .*?</section>\s*</div>\s*', re.DOTALL)
 MENU = re.compile(r'<button onclick="window\.print\(\)".*?</li>', re.DOTALL)
 ENTRY = """<li><a href="{}" class="btn btn-sm dropdown-item">
 <span class="btn__icon-container"><i class="fas fa-file-pdf"></i></span>
@@ -68,6 +70,15 @@ def moved(html: str, page: str, inside: list[str], public: str | None) -> str:
     return re.sub(r"url\(#([^)]+)\)", lambda found: f"url(#{spot(page, found[1])})", html)
 
 
+def solutions_last(article: str) -> str:
+    """The HTML of a chapter with its solutions behind all else, under a heading."""
+    solutions = "".join(SOLUTION.findall(article))
+    if not solutions:
+        return article
+    rest, close, after = SOLUTION.sub("", article).rpartition("</section>")
+    return f'{rest}<section id="solutions"><h2>Solutions</h2>{solutions}</section>{close}{after}'
+
+
 def spot(page: str, place: str) -> str:
     """The id, in the document, of a place on a page; of the page itself where `place` is empty."""
     return f"{page.replace('/', '-')}--{place}".removesuffix("--")
@@ -82,7 +93,7 @@ def document(book: Path, names: list[str], public: str | None = None) -> str:
     title = re.search("<title>(.*?)( &#8212;|</title>)", heads[names[0]])[1]  # type: ignore[index]
     parts = [
         f'<div data-page id="{spot(name, "")}">'
-        f"{moved(ARTICLE.search(text)[1], name, names, public)}</div>"  # type: ignore[index]
+        f"{moved(solutions_last(ARTICLE.search(text)[1]), name, names, public)}</div>"  # type: ignore[index]
         for name, text in texts.items()
     ]
     return (
@@ -111,11 +122,20 @@ def answer(route, book: Path, html: str) -> None:  # type: ignore[no-untyped-def
         route.fulfill(path=book / path)
 
 
+def once(title: str) -> str:
+    """A heading's name, which Chromium writes twice where the heading did not fit on a page."""
+    half = len(title) // 2
+    return title[:half] if title[:half] == title[half:] else title
+
+
 def pack(path: Path) -> None:
-    """Compresses what Chromium leaves plain, two thirds of the file."""
+    """Mends the outline, and compresses what Chromium leaves plain, two thirds of the file."""
     import pikepdf
 
     with pikepdf.open(path, allow_overwriting_input=True) as printed:
+        for item in printed.objects:
+            if isinstance(item, pikepdf.Dictionary) and "/Title" in item and "/Dest" in item:
+                item.Title = once(str(item.Title))
         printed.save(path, object_stream_mode=pikepdf.ObjectStreamMode.generate)
 
 
