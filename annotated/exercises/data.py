@@ -52,6 +52,7 @@ EXERCISES = {
             ([(0, 0), (1, 2), (2, 1)],),
             ([(0, 0), (2, 2), (4, 2)],),
             ([(1, 1), (0, 0)],),
+            ([(4, 2), (0, 0), (2, 2)],),
         ],
         {
             "A word may stand at another place and still in the same order.": (
@@ -70,7 +71,7 @@ EXERCISES = {
     ),
     "toy-distance": Exercise(
         lambda antecedents: [i - j for i, j in antecedents],
-        lambda: [([(6, 1)],), ([(4, 2), (9, 7)],), ([],)],
+        lambda: [([(6, 1)],), ([(4, 2), (9, 4)],), ([],)],
         {
             "The pronoun comes first in a link: i less j.": (
                 lambda antecedents: [j - i for i, j in antecedents]

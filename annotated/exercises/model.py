@@ -262,7 +262,7 @@ EXERCISES = {
         lookup_gradient,
         lambda: [
             (torch.tensor([1, 3, 1]), torch.randn(3, 4), 5),
-            (torch.tensor([0, 2]), torch.randn(2, 9), 3),
+            (torch.tensor([0, 2]), torch.randn(2, 6), 3),
         ],
         {
             "A token that stands twice has to get both gradients: add, do not overwrite.": (

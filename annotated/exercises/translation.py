@@ -79,6 +79,7 @@ EXERCISES = {
             (THE_CAT, REFERENCES, 2),
             ("a cat is there".split(), REFERENCES, 1),
             ("the the mat".split(), REFERENCES[1:], 1),
+            ("the the on there".split(), REFERENCES, 1),
         ],
         {
             "No limit: an n-gram counts at most as often as a reference has it.": matches_of_any,
@@ -87,6 +88,9 @@ EXERCISES = {
             ),
             "A single reference is enough for an n-gram to count, it need not be in all.": (
                 lambda output, references, n: matches(output, references, n, min)
+            ),
+            "Each n-gram has its own reference; you took a single one for all of them.": (
+                lambda output, references, n: max(matches(output, [r], n) for r in references)
             ),
             "Only the first reference was looked at.": (
                 lambda output, references, n: matches(output, references[:1], n)
