@@ -101,6 +101,22 @@ def test_what_a_docstring_cites(namespace, text, items):
     assert namespace["cited"](text) == items
 
 
+def test_pages_come_in_the_order_of_the_book(rows):
+    [row] = [row for row in rows if row[0] == "Section 4"]
+    names = re.findall(r"evidence/([\w-]+)\.md", row[2])
+    assert names == ["why-self-attention", "recurrent-translation", "inside-the-heads"]
+
+
+def test_what_the_transformer_replaced_has_its_places(rows):
+    for item, name in ("Section 4", "RecurrentTranslator"), ("Section 3.2.1", "AdditiveAttention"):
+        [row] = [row for row in rows if row[0] == item]
+        assert "recurrent-translation.md" in row[2] and f"[`{name}`]" in row[3]
+
+
+def test_exercises_are_no_code_of_the_model(rows):
+    assert not [row for row in rows if "exercises/" in row[3]]
+
+
 def test_a_name_that_is_gone_is_said(namespace):
     with pytest.raises(LookupError, match="model.attention.gone"):
         namespace["in_package"]("Equation 1", ["model.attention.gone"])
