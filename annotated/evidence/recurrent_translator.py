@@ -54,7 +54,7 @@ class RecurrentEncoder(nn.Module):
 
 
 class AdditiveAttention(nn.Module):
-    """Scores v tanh(W q + U k), by a small network instead of a product (Bahdanau et al. 2015)."""
+    """Scores v tanh(W q + U k) by a small network (Section 3.2.1; Bahdanau et al. 2015)."""
 
     def __init__(self, d_model: int):
         super().__init__()
@@ -111,7 +111,8 @@ class RecurrentDecoder(nn.Module):
     def begin(self, memory: Tensor, mask: Tensor) -> tuple[Source, Written]:
         """memory (B, S, D), mask (B, 1, S) -> the source, and what there is before the first word.
 
-        The states come from the encoder's two last: at the end, and at the beginning.
+        They are made from the encoder's last state to the right, at the last word, and its last
+        to the left, at the first word.
         """
         to_right, to_left = memory.chunk(2, -1)  # (B, S, D / 2)
         end = (mask.sum(2, keepdim=True) - 1).clamp(min=0)  # (B, 1, 1)
