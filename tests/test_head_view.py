@@ -305,6 +305,14 @@ def test_nothing_is_too_wide_or_too_small_and_axe_finds_no_fault(visit, theme, f
     assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found["violations"]] == []
 
 
+def test_on_paper_nothing_asks_to_be_pressed(visit):
+    tab = visit(view())
+    tab.emulate_media(media="print")
+    assert not tab.locator(".keys").is_visible() and tab.locator("select").first.is_visible()
+    style = tab.locator("select").first.evaluate("e => getComputedStyle(e).appearance")
+    assert style == "none"
+
+
 def test_without_scripts_the_still_picture_stays(visit):
     tab = visit(view(), java_script_enabled=False)
     assert tab.locator("figure svg[role=img]").count() == 1
