@@ -1,4 +1,4 @@
-"""python -m tools.bench train | ladder | growth | threads | layers | recurrent | decode | ..."""
+"""python -m tools.bench train | ladder | growth | threads | layers | recurrent | roles | ..."""
 
 import argparse
 import sys
@@ -14,6 +14,7 @@ from tools.bench import (
     layers,
     recurrent,
     report,
+    roles,
     threads,
     train,
 )
@@ -25,6 +26,7 @@ COMMANDS = {
     "threads": (threads, "steps a second with threads that spin, that sleep, or one alone"),
     "layers": (layers, "the layers of the paper's Table 1, against length and width"),
     "recurrent": (recurrent, "the Transformer beside the recurrent translators it replaced"),
+    "roles": (roles, "what the heads of toy models look at: alignments and rules of grammar"),
     "decode": (decode, "decoding beside Marian and CTranslate2"),
     "bleu": (bleu, "what 8 bits and CTranslate2 do to the scores of the model that ships"),
     "gpu": (gpu, "base and big at 25,000 + 25,000 tokens on a CUDA device"),
