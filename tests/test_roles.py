@@ -25,6 +25,7 @@ def test_each_rule_by_a_sentence():
     pair = pair_with("expensive clock because it was broken.")
     assert pair.german == "Die Frau hat die teure Uhr repariert, weil sie kaputt war."
     assert named("personal pronoun → noun", pair) == [("it", "clock")]
+    assert named("personal pronoun → another noun", pair) == [("it", "woman")]
     assert named("personal pronoun → noun (German)", pair) == [("sie", "Uhr")]
     assert named("article → noun", pair) == [("The", "woman"), ("the", "clock")]
     assert not named("prefix → verb", pair) and not named("possessive → owner", pair)

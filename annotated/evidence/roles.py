@@ -12,6 +12,7 @@ from annotated.data.toy.pairs import Pair
 from annotated.evidence.alignment import link_matrix
 
 Link = tuple[int, int]  # a word, and the one that it should look at
+NOUNS = ("NN", "NNS", "NNP")
 PREFIXES = {verb.prefix for verb in VERBS if verb.prefix}
 
 
@@ -25,6 +26,13 @@ def anaphors(*kinds: str) -> Callable[[Pair], set[Link]]:
     return lambda pair: {(i, j) for i, j in pair.source_antecedents if tags(pair)[i] in kinds}
 
 
+def other_nouns(pair: Pair) -> set[Link]:
+    """A source's personal pronoun, and every noun that it does not stand for: a wrong rule."""
+    right, found = anaphors("PRP")(pair), tags(pair)
+    nouns = [j for j, tag in enumerate(found) if tag in NOUNS]
+    return {(i, j) for i in {i for i, _ in right} for j in nouns} - right
+
+
 def german_pronouns(pair: Pair) -> set[Link]:
     """A target word that translates a personal pronoun, and the noun that it stands for."""
     personal = {j for i, j in pair.alignment if tags(pair)[i] == "PRP"}
@@ -33,7 +41,7 @@ def german_pronouns(pair: Pair) -> set[Link]:
 
 def articles(pair: Pair) -> set[Link]:
     """An article, and the noun that ends its phrase: the next one."""
-    nouns = [i for i, tag in enumerate(tags(pair)) if tag in ("NN", "NNS")]
+    nouns = [i for i, tag in enumerate(tags(pair)) if tag in NOUNS]
     found = [i for i, tag in enumerate(tags(pair)) if tag == "DT"]
     return {(i, min(j for j in nouns if j > i)) for i in found}
 
@@ -57,6 +65,7 @@ def neighbours(side: str, apart: int) -> Callable[[Pair], set[Link]]:
 
 RULES: dict[str, tuple[str, Callable[[Pair], set[Link]]]] = {  # whose heads, and the links
     "personal pronoun → noun": ("encoder", anaphors("PRP")),
+    "personal pronoun → another noun": ("encoder", other_nouns),
     "possessive → owner": ("encoder", anaphors("PRP$")),
     "relative pronoun → noun": ("encoder", anaphors("WP", "WDT")),
     "article → noun": ("encoder", articles),
@@ -100,9 +109,6 @@ def even(look: str, words: int) -> Tensor:
 
 def offset(words: int, apart: int) -> Tensor:
     """A head that looks so many places further on, and nowhere else: (words, words + 1)"""
-    return (
-        torch.ones(words, words + 1, dtype=torch.bool)
-        .triu(apart)
-        .tril(apart)
-        .index_fill_(1, torch.tensor([words]), False)
-    )
+    found = torch.zeros(words, words + 1, dtype=torch.bool)
+    found[:, :-1] = torch.ones(words, words).triu(apart).tril(apart)
+    return found

@@ -1,4 +1,4 @@
-"""The exercises of Section 4: masks, recurrences, states in a search, how heads look."""
+"""The exercises of Section 4: masks, recurrences, states in a search, how and where heads look."""
 
 import math
 from collections.abc import Callable
@@ -121,6 +121,33 @@ def causal_rows(heads: int, length: int) -> Tensor:
     """Random weights (H, S, S) of rows that do not look ahead, and so have zeros."""
     scores = torch.randn(heads, length, length)
     return scores.masked_fill(torch.ones(length, length).triu(1).bool(), -torch.inf).softmax(-1)
+
+
+def largest(weights: Tensor) -> Tensor:
+    """True at each row's largest: (T, S) -> (T, S)"""
+    return F.one_hot(weights.argmax(-1), weights.size(-1)).bool()
+
+
+def mutual(there: Tensor, back: Tensor) -> Tensor:
+    """The links that both directions have: weights (T, S) and (S, T) -> (T, S)"""
+    return largest(there) & largest(back).T
+
+
+def best_offset(rule: Tensor) -> int:
+    """The distance that most links (from, to) of a matrix (n, n) have, to minus from."""
+    n = len(rule)
+    return max(range(1 - n, n), key=lambda apart: int(rule.diagonal(apart).sum()))
+
+
+def rules() -> list[tuple[Tensor]]:
+    """Links of ten words, more than half of them at one distance."""
+    found = []
+    for apart in (1, -3, 2):
+        rule = torch.zeros(10, 10, dtype=torch.bool)
+        rule.diagonal(apart)[::2] = True
+        rule.diagonal(-apart)[:2] = True
+        found.append((rule,))
+    return found
 
 
 EXERCISES = {
@@ -262,6 +289,43 @@ EXERCISES = {
             ),
             "Count for each row, then average: exp comes before the mean.": (
                 lambda weights: entropies(weights).mean(-1).exp()
+            ),
+        },
+    ),
+    "roles-1": predicted(
+        0.8,
+        {
+            "That is the share of right links; the rate is one minus twice them over all.": 0.2,
+            "A target word draws among the source words, and there are five.": 0.75,
+            "Each link that is found counts below, and each gold one: four and four.": 0.9,
+        },
+    ),
+    "roles-2": Exercise(
+        mutual,
+        lambda: [(torch.rand(t, s), torch.rand(s, t)) for t, s in ((3, 4), (5, 5), (6, 2))],
+        {
+            "Keep what both have; that is what either has.": (
+                lambda there, back: largest(there) | largest(back).T
+            ),
+            "A product of weights is no vote: take each direction's links first.": (
+                lambda there, back: largest(there * back.T)
+            ),
+            "Each source word votes too: its largest is along the rows of `back`.": (
+                lambda there, back: largest(there) & largest(back.T)
+            ),
+        },
+    ),
+    "roles-3": Exercise(
+        best_offset,
+        rules,
+        {
+            "The sign: a word further on is at a positive distance.": (
+                lambda rule: -best_offset(rule)
+            ),
+            "The mean of distances is at none of the words: take the most frequent.": (
+                lambda rule: round(
+                    (rule.nonzero()[:, 1] - rule.nonzero()[:, 0]).float().mean().item()
+                )
             ),
         },
     ),
