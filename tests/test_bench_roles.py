@@ -1,7 +1,6 @@
 """The bench that asks the heads of toy models what they look at."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -13,30 +12,10 @@ from tools.bench import roles
 from tools.bench.__main__ import main
 from tools.bench.recurrent import QUICK
 
-SENTENCES = 40
 
-
-@pytest.fixture
-def quick(tmp_path, monkeypatch):
-    """Some sentences more than the smallest run has, so that each rule has a word."""
-    monkeypatch.setattr(roles.recurrent, "QUICK", replace(QUICK, sentences=SENTENCES))
-    monkeypatch.setattr(roles.toy, "splits", lambda own=toy.splits: some(own()))
+def test_a_quick_run_has_all_that_the_page_shows(tmp_path, capsys):
     path = tmp_path / "quick.json"
-    return ["roles", "--quick", "--work", str(tmp_path / "work"), "--record", str(path)], path
-
-
-def some(splits):
-    """Of each split the sentences that have most to ask about."""
-    rules = [rule for rule in RULES if "word" not in rule]
-
-    def asks(pair):
-        return -sum(bool(RULES[rule][1](pair)) for rule in rules)
-
-    return splits | {name: sorted(splits[name], key=asks) for name in roles.SPLITS}
-
-
-def test_a_quick_run_has_all_that_the_page_shows(quick, capsys):
-    words, path = quick
+    words = ["roles", "--quick", "--work", str(tmp_path / "work"), "--record", str(path)]
     threads = torch.get_num_threads()
     assert main(words) == 0
     assert torch.get_num_threads() == threads

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
     """python -m tools.bench roles"""
     began, at_commit = time.perf_counter(), commit()
     sizes = recurrent.QUICK if options.quick else Sizes()
-    pairs = {name: toy.splits()[name][: sizes.sentences] for name in SPLITS}
+    pairs = {name: toy.splits()[name][: 100 if options.quick else None] for name in SPLITS}
     corpus, tokenizer = prepared(sizes)
     config = recurrent.contenders(len(tokenizer), sizes)["Transformer"]
     threads, before = torch.get_num_threads(), torch.get_float32_matmul_precision()
