@@ -134,7 +134,8 @@ def without_heads(
     there, back = IBMModel1(*sides), IBMModel1(*sides[::-1])
     rows = []
     for n in range(1, rounds + 1):
-        there.step(), back.step()
+        for aligner in (there, back):
+            aligner.step()
         one = [largest(there.weights(p.source, p.target)[:, :-1]) for p in tests]
         other = [largest(back.weights(p.target, p.source)[:, :-1]).T for p in tests]
         both = [*zip(one, other, strict=True)]
@@ -195,8 +196,9 @@ def aligned(looks: Looks, pairs: dict[str, list[toy.Pair]], reading: str) -> dic
     found = [largest(w) for w in marked["test"]]  # [end] may have the largest
     all_heads = [largest(w.mean((0, 1))) for w in marked["test"]]
     words = sum(map(len, gold["test"]))
-    on_end = sum(x[..., -1].sum(-1) for x in found) / words
-    on_stop = sum(x[..., :-1, -2].sum(-1) for x in found) / (words - len(found))  # of all others
+    on_end = torch.stack([x[..., -1].sum(-1) for x in found]).sum(0) / words
+    others = words - len(found)  # all but the full stops
+    on_stop = torch.stack([x[..., :-1, -2].sum(-1) for x in found]).sum(0) / others
     return {
         "reading": reading,
         "heads": each.tolist(),
