@@ -35,6 +35,17 @@ def test_each_rule_by_a_sentence():
     assert not named("personal pronoun → noun", pair)
     pair = pair_with("but she does not close them.")
     assert named("prefix → verb", pair) == [("auf", "macht"), ("zu", "macht")]
+    pair = pair_with("neighbor falls asleep because he is sick.")
+    assert pair.german.endswith("Nachbar schläft ein, weil er krank ist.")
+    others = [
+        ", schläft",
+        "weil schläft",
+        "er schläft",
+        "krank schläft",
+        "ist schläft",
+        ". schläft",
+    ]
+    assert named("another word → that verb", pair) == [tuple(each.split()) for each in others]
 
 
 def test_neighbours():

@@ -53,6 +53,13 @@ def prefixes(pair: Pair) -> set[Link]:
     return {(j, verb) for j in alone for verb in range(j) if sources[verb] == sources[j]}
 
 
+def no_prefixes(pair: Pair) -> set[Link]:
+    """Every other word after such a verb, and the verb: a wrong rule."""
+    right = prefixes(pair)
+    after = [(j, verb) for _, verb in right for j in range(verb + 1, len(pair.target))]
+    return {(j, verb) for j, verb in after if j not in {prefix for prefix, _ in right}}
+
+
 def neighbours(side: str, apart: int) -> Callable[[Pair], set[Link]]:
     """Every word, and the one so many places further on."""
 
@@ -72,6 +79,7 @@ RULES: dict[str, tuple[str, Callable[[Pair], set[Link]]]] = {  # whose heads, an
     "previous word": ("encoder", neighbours("source", -1)),
     "next word": ("encoder", neighbours("source", 1)),
     "prefix → verb": ("decoder", prefixes),
+    "another word → that verb": ("decoder", no_prefixes),
     "personal pronoun → noun (German)": ("decoder", german_pronouns),
     "previous word (German)": ("decoder", neighbours("target", -1)),
 }
