@@ -205,6 +205,12 @@ class Given(Through):
         return super().attend(layer, query, key, value)
 
 
+def given(model: Transformer, name: str, layer: int, weights: Tensor) -> Altered:
+    """The model with weights (B, H, T, S) in one layer, from 1, of an attention."""
+    at = attentions(model)[name][layer - 1]
+    return Altered(model, {name: lambda view: Given(view, at, weights)})
+
+
 class Other(NamedTuple):
     """Weights of one layer under which sentences keep their translations."""
 
@@ -232,7 +238,6 @@ def other_weights(
     source (B, S) and target (B, T) as in training; name and layer, from 1, of the attention. They
     are looked for by `steps` of Adam, from a random start; where none are found they stay.
     """
-    at = attentions(model)[name][layer - 1]
     own = attention_weights(model, source, target)[name][layer - 1]  # (B, H, T, S)
     rows = ((source if name == "encoder" else target) != model.config.pad)[:, None]  # (B, 1, T)
     steady = (target != model.config.pad).float()  # (B, T): the steps that must not change
@@ -244,8 +249,7 @@ def other_weights(
     optimizer = torch.optim.Adam([scores], lr=0.2)
     for _ in range(steps):
         weights = masked_softmax(scores, own > 0)
-        altered = Altered(model, {name: lambda view: Given(view, at, weights)})  # noqa: B023
-        after = altered(source, target).log_softmax(-1)
+        after = given(model, name, layer, weights)(source, target).log_softmax(-1)
         apart = (variation(weights, own) * rows).sum((1, 2)) / rows.sum((1, 2)) / own.size(1)
         worst = (variation(after.exp(), before) * steady).amax(1)  # (B,)
         better = (worst <= most) & (apart > found.moved)

@@ -1,4 +1,4 @@
-"""python -m tools.bench train | ladder | growth | threads | layers | recurrent | decode | ..."""
+"""python -m tools.bench train | ladder | growth | threads | layers | recurrent | heads | ..."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from tools.bench import (
     decode,
     gpu,
     growth,
+    heads,
     ladder,
     layers,
     recurrent,
@@ -25,6 +26,7 @@ COMMANDS = {
     "threads": (threads, "steps a second with threads that spin, that sleep, or one alone"),
     "layers": (layers, "the layers of the paper's Table 1, against length and width"),
     "recurrent": (recurrent, "the Transformer beside the recurrent translators it replaced"),
+    "heads": (heads, "which heads are needed, and what their weights explain"),
     "decode": (decode, "decoding beside Marian and CTranslate2"),
     "bleu": (bleu, "what 8 bits and CTranslate2 do to the scores of the model that ships"),
     "gpu": (gpu, "base and big at 25,000 + 25,000 tokens on a CUDA device"),
