@@ -87,9 +87,7 @@ def test_a_head_that_is_not_there_is_refused(model, head):
 
 
 def test_the_rows_of_patterns():
-    masks = pattern_masks(
-        padding_mask(SOURCE), ["same", "previous", "next", "begin", "end", None]
-    )
+    masks = pattern_masks(padding_mask(SOURCE), ["same", "previous", "next", "begin", "end", None])
     assert masks.shape == (2, 6, 5, 5)
     looks = [
         [[0, 1, 2, 3, 4], [0, 0, 1, 2, 3], [1, 2, 3, 4, 4], [0] * 5, [4] * 5],

@@ -1,4 +1,6 @@
-"""The exercises of Section 4: masks, recurrences, states in a search, how heads look."""
+"""The exercises of Section 4: masks, recurrences, states in a search, heads."""
+
+import math
 
 import math
 from collections.abc import Callable
@@ -121,6 +123,31 @@ def causal_rows(heads: int, length: int) -> Tensor:
     """Random weights (H, S, S) of rows that do not look ahead, and so have zeros."""
     scores = torch.randn(heads, length, length)
     return scores.masked_fill(torch.ones(length, length).triu(1).bool(), -torch.inf).softmax(-1)
+
+
+def pruned(weight: Tensor, heads: int, off: list[int]) -> Tensor:
+    """The output projection (D, H K') without its heads in `off`, from 1: (D, H K')"""
+    blocks = weight.clone().unflatten(1, (heads, -1))
+    blocks[:, [head - 1 for head in off]] = 0
+    return blocks.flatten(1)
+
+
+def interleaved(weight: Tensor, heads: int, off: list[int]) -> Tensor:
+    """The mistake of taking every H-th column for a head."""
+    columns = weight.clone().unflatten(1, (-1, heads))
+    columns[:, :, [head - 1 for head in off]] = 0
+    return columns.flatten(1)
+
+
+def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
+    """How far two distributions (..., S) are apart, in nats: (...)"""
+    m = (p + q) / 2
+    return (divergence(p, m) + divergence(q, m)) / 2
+
+
+def divergence(p: Tensor, q: Tensor) -> Tensor:
+    """Of Kullback and Leibler, where q is zero nowhere that p is not: (..., S) -> (...)"""
+    return (torch.xlogy(p, p) - torch.xlogy(p, q)).sum(-1)
 
 
 EXERCISES = {
@@ -262,6 +289,49 @@ EXERCISES = {
             ),
             "Count for each row, then average: exp comes before the mean.": (
                 lambda weights: entropies(weights).mean(-1).exp()
+            ),
+        },
+    ),
+    "without-2": Exercise(
+        pruned,
+        lambda: [
+            (torch.randn(8, 12), 4, [2]),
+            (torch.randn(6, 6), 2, [1]),
+            (torch.randn(8, 12), 4, [1, 4]),
+        ],
+        {
+            "Heads are counted from 1.": (
+                lambda weight, heads, off: pruned(weight, heads, [h % heads + 1 for h in off])
+            ),
+            "A head has columns that stand side by side: see `merge`.": interleaved,
+            "The matrix is (outputs, inputs), and heads are inputs: columns, not rows.": (
+                lambda weight, heads, off: pruned(weight.T, heads, off).T
+            ),
+            "Those in `off` go, the others stay.": (
+                lambda weight, heads, off: weight - pruned(weight, heads, off)
+            ),
+        },
+    ),
+    "without-3": Exercise(
+        jensen_shannon,
+        lambda: [
+            (torch.randn(2, 4, 5).softmax(-1), torch.randn(2, 4, 5).softmax(-1)),
+            (causal_rows(2, 4), causal_rows(2, 4)),
+            (torch.eye(3), torch.eye(3).roll(1, 1)),
+        ],
+        {
+            "Compare each with the middle of both, not with the other.": (
+                lambda p, q: (divergence(p, q) + divergence(q, p)) / 2
+            ),
+            "Take the mean of both divergences, not their sum.": (
+                lambda p, q: 2 * jensen_shannon(p, q)
+            ),
+            "In nats: the natural logarithm.": lambda p, q: jensen_shannon(p, q) / math.log(2),
+            "A weight of zero adds nothing: 0 ln 0 is nan by a product (torch.xlogy).": (
+                lambda p, q: (
+                    ((p * (2 * p / (p + q)).log()).sum(-1) + (q * (2 * q / (p + q)).log()).sum(-1))
+                    / 2
+                )
             ),
         },
     ),

@@ -57,7 +57,7 @@ class Sizes(recurrent.Sizes):
     extra: int = 20  # tokens that a translation may have beyond its source's
     draws: int = 1000
     read: int = 64  # sentences of the test set that are read by other weights
-    search_weights: int = 60  # steps
+    search_weights: int = 100  # steps
     most: float = 0.05  # that the next word's distribution may change, in total variation
     patterns: tuple[str | None, ...] = ("previous", "next", "end", None)
 
@@ -190,9 +190,7 @@ def in_turn(model: Transformer, questions: Questions) -> list[dict[str, Any]]:
     return rows
 
 
-def trained_anew(
-    models: dict[str, Transformer], questions: Questions
-) -> list[dict[str, Any]]:
+def trained_anew(models: dict[str, Transformer], questions: Questions) -> list[dict[str, Any]]:
     """All scores of models that were trained by one recipe; the differences are to the first."""
     answers = {name: questions.answers(model, SETS) for name, model in models.items()}
     whole = next(iter(answers.values()))
