@@ -188,3 +188,16 @@ def test_where_none_are_found_the_weights_stay(model):
     found = other_weights(model, SOURCE, TARGET, "cross-attention", 2, steps=1, most=1e-9)
     assert found.moved.tolist() == found.changed.tolist() == [0, 0]
     assert_close(found.weights, attention_weights(model, SOURCE, TARGET)["cross-attention"][1])
+
+
+def test_what_changes_more_than_is_allowed_is_not_taken(model):
+    def found(most):
+        torch.manual_seed(0)
+        return other_weights(
+            model, BATCH.source, BATCH.target_in, "cross-attention", 2, steps=30, most=most
+        )
+
+    loose = found(1.0)
+    half = loose.changed.min().item() / 2
+    assert half > 0 and found(half).changed.le(half).all()
+    assert found(half).moved.lt(loose.moved).all()

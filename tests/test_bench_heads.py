@@ -25,7 +25,7 @@ def test_a_quick_run_has_all_that_the_page_shows_and_is_not_done_again(quick, ca
     assert main(words) == 0
     record = json.loads(path.read_text("utf8"))
     scores, seeds = record["scores"], len(QUICK.seeds)
-    assert [*scores] == ["whole", "one at a time", "in turn", "trained anew", "other weights"]
+    assert [*scores] == ["whole", "one at a time", "in turn", "other weights", "trained anew"]
     assert [row["seed"] for row in scores["whole"]] == [*QUICK.seeds]
     assert len(scores["one at a time"]) == len(scores["in turn"]) == seeds * 3 * 1 * 2
     for row in scores["one at a time"]:

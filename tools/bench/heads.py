@@ -52,12 +52,12 @@ class Sizes(recurrent.Sizes):
     """How large everything is; the models are those of `recurrent`."""
 
     sentences: int = 300  # of each test set, by greedy search
-    contrasts: int = 50  # of a kind and a range of distances, in sentences of up to 16 words
-    held_out: int = 200  # sentences of the validation set that say which head is next
+    contrasts: int = 20  # of a kind and a range of distances, in sentences of up to 16 words
+    held_out: int = 100  # sentences of the validation set that say which head is next
     extra: int = 20  # tokens that a translation may have beyond its source's
     draws: int = 1000
-    read: int = 64  # sentences of the test set that are read by other weights
-    search_weights: int = 100  # steps
+    read: int = 32  # sentences of the test set that are read by other weights
+    search_weights: int = 60  # steps
     most: float = 0.05  # that the next word's distribution may change, in total variation
     patterns: tuple[str | None, ...] = ("previous", "next", "end", None)
 
@@ -190,12 +190,22 @@ def in_turn(model: Transformer, questions: Questions) -> list[dict[str, Any]]:
     return rows
 
 
-def trained_anew(models: dict[str, Transformer], questions: Questions) -> list[dict[str, Any]]:
-    """All scores of models that were trained by one recipe; the differences are to the first."""
+def trained_anew(
+    whole: Transformer, questions: Questions, folder: Path, seed: int
+) -> list[dict[str, Any]]:
+    """All scores of the model and of those that the same recipe makes of a changed one."""
+    sizes = questions.sizes
+    changes: dict[str, Callable[[Transformer], Transformer]] = {
+        "fixed": lambda model: with_patterns(model, sizes.patterns),
+        "even": lambda model: with_even(model, "encoder"),
+    }
+    models = {"whole": whole} | {
+        name: trained(folder, seed, sizes, name, change) for name, change in changes.items()
+    }
     answers = {name: questions.answers(model, SETS) for name, model in models.items()}
-    whole = next(iter(answers.values()))
     return [
-        {"model": name} | compared(whole, found, questions.sizes) for name, found in answers.items()
+        {"model": name} | compared(answers["whole"], found, sizes)
+        for name, found in answers.items()
     ]
 
 
@@ -249,23 +259,15 @@ def all_scores(
     """The rows of all seeds, by what was done; and the configuration of the models."""
     sizes = questions.sizes
     kept = Kept(options.work, sizes)
-    changes: dict[str, Callable[[Transformer], Transformer]] = {
-        "fixed": lambda model: with_patterns(model, sizes.patterns),
-        "even": lambda model: with_even(model, "encoder"),
-    }
     scores: dict[str, Any] = {}
     for seed in sizes.seeds:
         whole = trained(options.models, seed, sizes)
-        models = {"whole": whole} | {
-            name: trained(options.models, seed, sizes, name, change)
-            for name, change in changes.items()
-        }
         works: dict[str, Callable[[], Any]] = {
             "whole": partial(as_it_is, whole, questions),
             "one at a time": partial(one_at_a_time, whole, questions),
             "in turn": partial(in_turn, whole, questions),
-            "trained anew": partial(trained_anew, models, questions),
             "other weights": partial(read_otherwise, whole, questions),
+            "trained anew": partial(trained_anew, whole, questions, options.models, seed),
         }
         for name, work in works.items():
             rows = kept.part(f"{name} {seed}", work)
