@@ -4,7 +4,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -87,9 +87,10 @@ Head = tuple[str, int, int]  # the name of its attention, its layer and its numb
 
 def attentions(model: Transformer) -> dict[str, list[MultiHeadAttention]]:
     """The attention of each layer, by name."""
-    decoder = list(model.decoder.layers)
+    encoder: list[Any] = [*model.encoder.layers]
+    decoder: list[Any] = [*model.decoder.layers]
     return {
-        "encoder": [layer.self_attention for layer in model.encoder.layers],
+        "encoder": [layer.self_attention for layer in encoder],
         "decoder": [layer.self_attention for layer in decoder],
         "cross-attention": [layer.cross_attention for layer in decoder],
     }

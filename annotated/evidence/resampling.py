@@ -20,10 +20,9 @@ def bleu_counts(hypotheses: Sequence[str], references: Sequence[str]) -> Tensor:
 
 def bleu_of(total: Tensor) -> float:
     """BLEU of the counts of many sentences, added up: (10,)"""
-    counts = [int(x) for x in total.tolist()]
-    return sacrebleu.BLEU.compute_bleu(
-        counts[:4], counts[4:8], *counts[8:], smooth_method="exp"
-    ).score
+    *counts, words, wanted = (int(x) for x in total.tolist())
+    matches, there = counts[:4], counts[4:]
+    return sacrebleu.BLEU.compute_bleu(matches, there, words, wanted, smooth_method="exp").score
 
 
 def share_of(total: Tensor) -> float:

@@ -45,6 +45,7 @@ from tools.bench.recurrent import Kept, agreement_tests, is_long
 from tools.bench.toy_models import prepared, trained
 
 SETS = ("test", "test_unseen", "test_longer")
+PARTS = ("one at a time", "in turn", "other weights", "trained anew")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ QUICK = Sizes(
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Where things are kept."""
+    """What to do of it, and where things are kept."""
+    command.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
     for name, folder, what in (
         ("--work", Path("runs/bench-heads"), "parts"),
         ("--models", Path("runs/toy-models"), "trained models"),
@@ -248,7 +250,7 @@ def run(options: argparse.Namespace) -> None:
             data=corpus_hashes(corpus),
             config={"model": config, **asdict(sizes), "threads": 1},
             seconds=time.perf_counter() - began,
-            curve=scores["in turn"],
+            curve=scores[options.parts[0]],
             scores=scores,
         )
 
@@ -269,8 +271,8 @@ def all_scores(
             "other weights": partial(read_otherwise, whole, questions),
             "trained anew": partial(trained_anew, whole, questions, options.models, seed),
         }
-        for name, work in works.items():
-            rows = kept.part(f"{name} {seed}", work)
+        for name in ("whole", *options.parts):
+            rows = kept.part(f"{name} {seed}", works[name])
             scores.setdefault(name, []).extend({"seed": seed} | row for row in rows)
     return scores, described(whole.config)
 
