@@ -1,8 +1,6 @@
 """The exercises of Section 4: masks, recurrences, states in a search, heads."""
 
 import math
-
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -125,18 +123,9 @@ def causal_rows(heads: int, length: int) -> Tensor:
     return scores.masked_fill(torch.ones(length, length).triu(1).bool(), -torch.inf).softmax(-1)
 
 
-def pruned(weight: Tensor, heads: int, off: list[int]) -> Tensor:
-    """The output projection (D, H K') without its heads in `off`, from 1: (D, H K')"""
-    blocks = weight.clone().unflatten(1, (heads, -1))
-    blocks[:, [head - 1 for head in off]] = 0
-    return blocks.flatten(1)
-
-
-def interleaved(weight: Tensor, heads: int, off: list[int]) -> Tensor:
-    """The mistake of taking every H-th column for a head."""
-    columns = weight.clone().unflatten(1, (-1, heads))
-    columns[:, :, [head - 1 for head in off]] = 0
-    return columns.flatten(1)
+def ahead(before: Tensor, after: Tensor, picks: Tensor) -> Tensor:
+    """The share of draws, picks (m, n), in which `after` (n,) has more than `before` (n,): ()"""
+    return (after[picks].sum(1) > before[picks].sum(1)).double().mean()
 
 
 def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
@@ -293,22 +282,35 @@ EXERCISES = {
         },
     ),
     "without-2": Exercise(
-        pruned,
+        ahead,
         lambda: [
-            (torch.randn(8, 12), 4, [2]),
-            (torch.randn(6, 6), 2, [1]),
-            (torch.randn(8, 12), 4, [1, 4]),
+            *(
+                (torch.randint(4, (n,)), torch.randint(4, (n,)), torch.randint(n, (m, n)))
+                for n, m in ((6, 40), (8, 25))
+            ),
+            (torch.tensor([1, 0, 5]), torch.tensor([0, 1, 4]), torch.randint(3, (20, 3))),
         ],
         {
-            "Heads are counted from 1.": (
-                lambda weight, heads, off: pruned(weight, heads, [h % heads + 1 for h in off])
+            "A tie is not ahead.": (
+                lambda before, after, picks: (
+                    (after[picks].sum(1) >= before[picks].sum(1)).double().mean()
+                )
             ),
-            "A head has columns that stand side by side: see `merge`.": interleaved,
-            "The matrix is (outputs, inputs), and heads are inputs: columns, not rows.": (
-                lambda weight, heads, off: pruned(weight.T, heads, off).T
+            "Add up each draw, and compare the sums: not sentence by sentence.": (
+                lambda before, after, picks: (after[picks] > before[picks]).double().mean()
             ),
-            "Those in `off` go, the others stay.": (
-                lambda weight, heads, off: weight - pruned(weight, heads, off)
+            "Paired: both are scored on the same draw.": (
+                lambda before, after, picks: (
+                    (after[picks].sum(1) > before[picks.roll(1, 0)].sum(1)).double().mean()
+                )
+            ),
+            "A draw is a row of picks.": (
+                lambda before, after, picks: (
+                    (after[picks].sum(0) > before[picks].sum(0)).double().mean()
+                )
+            ),
+            "That is how often `before` is ahead.": (
+                lambda before, after, picks: ahead(after, before, picks)
             ),
         },
     ),
