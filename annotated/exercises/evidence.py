@@ -150,6 +150,22 @@ def rules() -> list[tuple[Tensor]]:
     return found
 
 
+def ahead(before: Tensor, after: Tensor, picks: Tensor) -> Tensor:
+    """The share of draws, picks (m, n), in which `after` (n,) has more than `before` (n,): ()"""
+    return (after[picks].sum(1) > before[picks].sum(1)).double().mean()
+
+
+def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
+    """How far two distributions (..., S) are apart, in nats: (...)"""
+    m = (p + q) / 2
+    return (divergence(p, m) + divergence(q, m)) / 2
+
+
+def divergence(p: Tensor, q: Tensor) -> Tensor:
+    """Of Kullback and Leibler, where q is zero nowhere that p is not: (..., S) -> (...)"""
+    return (torch.xlogy(p, p) - torch.xlogy(p, q)).sum(-1)
+
+
 EXERCISES = {
     "why-1": predicted(
         256,
@@ -325,6 +341,62 @@ EXERCISES = {
             "The mean of distances is at none of the words: take the most frequent.": (
                 lambda rule: round(
                     (rule.nonzero()[:, 1] - rule.nonzero()[:, 0]).float().mean().item()
+                )
+            ),
+        },
+    ),
+    "without-2": Exercise(
+        ahead,
+        lambda: [
+            *(
+                (torch.randint(4, (n,)), torch.randint(4, (n,)), torch.randint(n, (m, n)))
+                for n, m in ((6, 40), (8, 25))
+            ),
+            (torch.tensor([1, 0, 5]), torch.tensor([0, 1, 4]), torch.randint(3, (20, 3))),
+        ],
+        {
+            "A tie is not ahead.": (
+                lambda before, after, picks: (
+                    (after[picks].sum(1) >= before[picks].sum(1)).double().mean()
+                )
+            ),
+            "Add up each draw, and compare the sums: not sentence by sentence.": (
+                lambda before, after, picks: (after[picks] > before[picks]).double().mean()
+            ),
+            "Paired: both are scored on the same draw.": (
+                lambda before, after, picks: (
+                    (after[picks].sum(1) > before[picks.roll(1, 0)].sum(1)).double().mean()
+                )
+            ),
+            "A draw is a row of picks.": (
+                lambda before, after, picks: (
+                    (after[picks].sum(0) > before[picks].sum(0)).double().mean()
+                )
+            ),
+            "That is how often `before` is ahead.": (
+                lambda before, after, picks: ahead(after, before, picks)
+            ),
+        },
+    ),
+    "without-3": Exercise(
+        jensen_shannon,
+        lambda: [
+            (torch.randn(2, 4, 5).softmax(-1), torch.randn(2, 4, 5).softmax(-1)),
+            (causal_rows(2, 4), causal_rows(2, 4)),
+            (torch.eye(3), torch.eye(3).roll(1, 1)),
+        ],
+        {
+            "Compare each with the middle of both, not with the other.": (
+                lambda p, q: (divergence(p, q) + divergence(q, p)) / 2
+            ),
+            "Take the mean of both divergences, not their sum.": (
+                lambda p, q: 2 * jensen_shannon(p, q)
+            ),
+            "In nats: the natural logarithm.": lambda p, q: jensen_shannon(p, q) / math.log(2),
+            "A weight of zero adds nothing: 0 ln 0 is nan by a product (torch.xlogy).": (
+                lambda p, q: (
+                    ((p * (2 * p / (p + q)).log()).sum(-1) + (q * (2 * q / (p + q)).log()).sum(-1))
+                    / 2
                 )
             ),
         },

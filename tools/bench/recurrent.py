@@ -298,14 +298,19 @@ def searched(config: Any, encoded: dict[str, Any], sizes: Sizes, peak: float) ->
 
 
 def fit(
-    config: Any, encoded: dict[str, Any], sizes: Sizes, peak: float, seed: int
+    config: Any,
+    encoded: dict[str, Any],
+    sizes: Sizes,
+    peak: float,
+    seed: int,
+    build: Callable[[Any], Any] = models.build,
 ) -> tuple[Any, list[dict[str, Any]]]:
     """A model with the mean of its last checkpoints' weights, and the log of its training.
 
     `peak` is the largest learning rate, at the end of the warm-up.
     """
     torch.manual_seed(seed)
-    model = models.build(config)
+    model = build(config)
     scale = peak * (config.d_model * sizes.warmup) ** 0.5
     training = TrainingConfig(
         sizes.batch_tokens,

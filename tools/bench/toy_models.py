@@ -1,7 +1,9 @@
 """The Transformers of the toy language that benchmarks look into, each trained once and kept."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+from annotated import models
 from annotated.data.batching import encode_pairs
 from annotated.data.corpora import Corpus, load
 from annotated.data.tokenizer import Tokenizer
@@ -19,15 +21,26 @@ def prepared(sizes: Sizes) -> tuple[Corpus, Tokenizer]:
     return corpus, recurrent.vocabulary(corpus, sizes)
 
 
-def trained(folder: Path, seed: int, sizes: Sizes) -> Transformer:
-    """The Transformer of `recurrent` from this seed; the folder keeps it."""
-    place = folder / f"transformer-{sizes.d_model}-{sizes.steps}-{seed}"
+def trained(
+    folder: Path,
+    seed: int,
+    sizes: Sizes,
+    name: str = "transformer",
+    change: Callable[[Transformer], Transformer] = lambda model: model,
+) -> Transformer:
+    """The Transformer of `recurrent` from this seed; the folder keeps it.
+
+    change: what is made of it before it is trained, under a name of its own.
+    """
+    place = folder / f"{name}-{sizes.d_model}-{sizes.steps}-{seed}"
     if not place.exists():
         corpus, tokenizer = prepared(sizes)
         splits = {name: list(corpus.splits[name]) for name in ("train", "validation")}
         encoded = {name: encode_pairs(pairs, tokenizer) for name, pairs in splits.items()}
         config = recurrent.contenders(len(tokenizer), sizes)["Transformer"]
-        model, rows = recurrent.fit(config, encoded, sizes, PEAK, seed)
-        report.say(f"seed {seed}: validation loss {rows[-1]['validation_loss']:.3f}")
+        model, rows = recurrent.fit(
+            config, encoded, sizes, PEAK, seed, lambda config: change(models.build(config))
+        )
+        report.say(f"{name}, seed {seed}: validation loss {rows[-1]['validation_loss']:.3f}")
         save_checkpoint(place, model, tokenizer)
-    return load_checkpoint(place)[0]
+    return change(load_checkpoint(place)[0])
