@@ -104,7 +104,8 @@ def test_what_a_docstring_cites(namespace, text, items):
 def test_pages_come_in_the_order_of_the_book(rows):
     [row] = [row for row in rows if row[0] == "Section 4"]
     names = re.findall(r"evidence/([\w-]+)\.md", row[2])
-    assert names == ["why-self-attention", "recurrent-translation", "inside-the-heads"]
+    first = ["why-self-attention", "recurrent-translation", "inside-the-heads"]
+    assert names == [*first, "what-heads-do", "without-heads"]
 
 
 def test_what_the_transformer_replaced_has_its_places(rows):
