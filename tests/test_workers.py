@@ -26,7 +26,7 @@ from annotated.fast.workers import (
 )
 
 SCRIPT = """
-import json, sys
+import json, os, sys
 import torch
 from annotated.fast import workers
 from annotated.data.steps import stream
@@ -51,6 +51,7 @@ if rank == 0:
     found = {"losses": losses, "gradients": gradients, "weights": weights, "flags": flags}
     json.dump(found, open(sys.argv[2], "w"))
 workers.leave()
+os._exit(0)  # as the command line: DDP keeps Gloo's threads, and a shutdown can abort in one
 """
 
 
