@@ -293,7 +293,9 @@ def test_the_cache_is_dropped_when_the_package_changes(tmp_path, monkeypatch):
 
 
 def test_the_fingerprint_depends_on_package_pins_and_results(tmp_path):
-    for name in ("annotated/a.py", "annotated/a.toml", "requirements.txt", "results/r.json"):
+    package = ("a.py", "a.toml", "a.js", "a.css", "pretrained/model.safetensors")
+    names = [*(f"annotated/{name}" for name in package), "requirements.txt", "results/r.json"]
+    for name in names:
         before = store.fingerprint(tmp_path)
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x", "utf8")

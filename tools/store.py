@@ -21,13 +21,14 @@ CACHE = ROOT / "_build" / ".jupyter_cache"
 STAMP = "annotated.stamp"
 SOURCES = (
     *(f"annotated/**/*.{kind}" for kind in ("py", "toml", "js", "css")),
+    "annotated/pretrained/*",
     "requirements.txt",
     "results/*.json",
 )
 
 
 def fingerprint(root: Path = ROOT) -> str:
-    """A hash of the package, the pins, the recorded results and the version of Python."""
+    """A hash of the package and its model, the pins, the recorded results, Python's version."""
     digest = hashlib.sha256(repr(sys.version_info[:2]).encode())
     for pattern in SOURCES:
         for path in sorted(root.glob(pattern)):
