@@ -24,13 +24,34 @@ class Tree(NamedTuple):
             yield (node := waiting.pop())
             waiting += [child for child in reversed(node.children) if isinstance(child, Tree)]
 
+    @property
+    def is_tag(self) -> bool:
+        """Whether it is a part of speech."""
+        return isinstance(self.children[0], str)
+
     def leaves(self) -> list[str]:
         """The words, from left to right."""
         return [child for node in self.nodes() for child in node.children if isinstance(child, str)]
 
     def tags(self) -> list[str]:
         """The part of speech of each word."""
-        return [node.label for node in self.nodes() if isinstance(node.children[0], str)]
+        return [node.label for node in self.nodes() if node.is_tag]
+
+    def spans(self) -> list[tuple[str, int, int]]:
+        """Label, first word and the word after the last of each constituent, parents first."""
+        nodes, sizes = list(self.nodes()), []
+        open_sizes: list[int] = []
+        for node in reversed(nodes):  # parts come before what they are parts of
+            size = 1 if node.is_tag else sum(open_sizes.pop() for _ in node.children)
+            open_sizes.append(size)
+            sizes.append(size)
+        found, start = [], 0
+        for node, size in zip(nodes, reversed(sizes), strict=True):
+            if node.is_tag:
+                start += 1
+            else:
+                found.append((node.label, start, start + size))
+        return found
 
     def __str__(self) -> str:
         """In Penn brackets: (NP (DT the) (NN dog))"""
@@ -104,7 +125,7 @@ def cleaned(tree: Tree) -> Tree | None:
     -NONE- goes, and each constituent that holds nothing else; NP-SBJ-1 and NP=2 become NP. What
     is left as a constituent over one of the same label stays: the annotators made both.
     """
-    if isinstance(tree.children[0], str):
+    if tree.is_tag:
         return None if tree.label == "-NONE-" else tree
     parts = [cleaned(child) for child in tree.children if isinstance(child, Tree)]
     kept = tuple(part for part in parts if part)
