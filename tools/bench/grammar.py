@@ -95,11 +95,17 @@ def parsers(train: Sequence[Tree], branching: Branching) -> Iterator[tuple[str, 
     """Each parser with its name; a grammar is read off when its turn comes."""
     yield "right-branching", branching
     for name, settings in GRAMMARS.items():
-        parser = Parser(Grammar(train, **settings))
-        yield (
-            name,
-            lambda words, parser=parser: found.tree if (found := parser.parse(words)) else None,
-        )
+        yield name, best_trees(Parser(Grammar(train, **settings)))
+
+
+def best_trees(parser: Parser) -> Parse:
+    """What gives the best tree of a sentence, or None."""
+
+    def parse(words: Sequence[str]) -> Tree | None:
+        found = parser.parse(words)
+        return found.tree if found else None
+
+    return parse
 
 
 def scored(gold: Sequence[Tree], parsed: Sequence[Tree]) -> list[dict[str, Any]]:
