@@ -100,15 +100,25 @@ class Trial:
 
     def next(self) -> list[str] | None:
         """The words of the command that it needs, if any: whatever was stopped goes on there."""
-        _, training = self.scale.configurations(self.row)
         if not steps_in(self.folder):
             return ["train", *self.fresh()]
-        if training_facts(complete(self.folder))["step"] < training.steps:
+        if not self.is_trained():
             return ["train", "--resume", str(self.folder), *self.device()]
         if not self.scores.exists():
             last = ["--split", "validation", "--record", str(self.scores)]
             return ["evaluate", "--model", str(self.folder), *last, *self.device()]
         return None
+
+    def is_trained(self) -> bool:
+        """Whether its newest checkpoint has all its steps, or its minutes."""
+        facts, (_, training) = training_facts(complete(self.folder)), self.configurations()
+        return facts["step"] >= training.steps or facts["seconds"] >= 60 * (
+            training.minutes or math.inf
+        )
+
+    def configurations(self) -> tuple[TransformerConfig, TrainingConfig]:
+        """Of its model and its training."""
+        return self.scale.configurations(self.row)
 
     def fresh(self) -> list[str]:
         """The options of annotated train that make this run, where they part from its recipe's."""
@@ -116,7 +126,7 @@ class Trial:
         words = ["--data", data, "--pair", pair, "--out", str(self.folder)]
         if self.scale.train_pairs:
             words += ["--train-pairs", str(self.scale.train_pairs)]
-        model, training = self.scale.configurations(self.row)
+        model, training = self.configurations()
         training = replace(training, seed=self.seed)
         usual = recipe(data, pair)
         for own, others in (asdict(model), asdict(usual[0])), (asdict(training), asdict(usual[1])):
@@ -140,16 +150,16 @@ class Trial:
             place = complete(self.folder)
             sizes, _ = read_description(place / "model.json")
             config = {"model": asdict(sizes), "training": training_facts(place)["training"]}
-        model, training = map(asdict, self.scale.configurations(self.row))
+        model, training = self.configurations()
         had = config["training"] | config["model"]
-        for name, value in (training | model).items():
+        for name, value in (asdict(training) | asdict(model)).items():
             if name not in LEFT_OPEN and had.get(name, value) != value:
                 other = f"{place} has {option(name)} {had[name]}, not {value}"
                 raise UserError(f"{other}: name another --out and --record")
 
     def progress(self) -> float:
         """The share of its steps that are logged."""
-        log, (_, training) = self.folder / "log.jsonl", self.scale.configurations(self.row)
+        log, (_, training) = self.folder / "log.jsonl", self.configurations()
         rows = read_log(log) if log.exists() else []
         return rows[-1]["step"] / training.steps if rows else 0.0
 
@@ -239,7 +249,7 @@ def places(options: Options, trials: Sequence[Trial]) -> list[dict[str, str]]:
     No more than the memory holds; torchrun's workers on a machine share its places out.
     """
     device = options.find_device()
-    largest = max(size(trial.scale.configurations(trial.row)[0]) for trial in trials)
+    largest = max(size(trial.configurations()[0]) for trial in trials)
     if device.type == "cuda":
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         gpus = visible.split(",") if visible else map(str, range(torch.cuda.device_count()))
@@ -280,15 +290,14 @@ def work(trials: Sequence[Trial], places: Sequence[dict[str, str]], stop: Interr
     try:
         while waiting or running:
             for trial, place in list(running.values()):
-                if trial.process and trial.process.poll() is not None and not advance(trial, place):
+                ended = trial.process is None or trial.process.poll() is not None
+                if ended and not advance(trial, place):
                     free.append(running.pop(trial.name)[1])
                     screen.tell(trial, len(trials) - len(waiting) - len(running), len(trials))
             for trial in [each for each in waiting if not is_busy(each.folder)][: len(free)]:
                 waiting.remove(trial)
                 if not trial.path.exists():  # another process may have been faster
-                    place = free.pop()
-                    running[trial.name] = trial, place
-                    advance(trial, place)
+                    running[trial.name] = trial, free.pop()
             screen.draw(trials)
             for _ in range(5):
                 if stop():
