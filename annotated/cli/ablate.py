@@ -25,6 +25,7 @@ import torch
 from annotated.cli.corpus import with_fewer
 from annotated.cli.data import shared_folder, training_pairs, vocabulary
 from annotated.cli.options import DeviceOptions, Folder, UserError, option, override, say
+from annotated.cli.train import check_sizes
 from annotated.data.corpora import load
 from annotated.evidence.variations import SCALES, Scale, named, summary, table
 from annotated.fast.matmul_precision import choose_matmul_precision
@@ -214,7 +215,7 @@ def trials_of(options: Options) -> list[Trial]:
         scale = replace(scale, training=replace(scale.training, matmul_precision=fastest))
     rows = named(options.rows or ["all"])
     for row in rows:
-        scale.configurations(row)  # ValueError before anything takes long
+        check_sizes(*scale.configurations(row))  # before anything takes long
     for seed in options.seed or [1]:
         override(TrainingConfig(), {"seed": seed})
     all_of_them = [Trial(row, seed, scale, options) for seed in options.seed or [1] for row in rows]
