@@ -132,7 +132,7 @@ def cleaned(tree: Tree) -> Tree | None:
 
 def bare(label: str) -> str:
     """The label before its first -, = or |; a name such as -LRB- is whole."""
-    return label if label.startswith("-") else re.split("[-=|]", label)[0]
+    return re.split("[-=|]", label)[0] or label
 
 
 CRAFT_ARTICLES = {
