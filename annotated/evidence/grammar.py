@@ -116,19 +116,33 @@ class Grammar:
         parents: bool = False,
         smoothing: float = 5.0,
         word_smoothing: float = 1.0,
+        often: int = 30,
     ):
         self.parents, self.steps = parents, Blend(smoothing)
         self.lexicon = Lexicon(trees, word_smoothing)
         self.roots = Counter(tree.label for tree in trees)
-        labels: set[Symbol] = set()
+        seen = Counter(symbol for tree in trees for symbol, _ in rules(tree, parents))
+        self.known = {symbol for symbol, count in seen.items() if count >= often}
         for tree in trees:
-            for symbol, parts in rules(tree, parents):
-                labels.add(symbol)
+            for symbol, parts in self.rules(tree):
                 for before, part in zip([START, *parts], [*parts, STOP], strict=True):
                     for context in self.contexts(symbol, before):
                         self.steps.counts[context][part] += 1
         self.symbols: list[Symbol] = [(tag, None) for tag in self.lexicon.tags]
-        self.symbols += sorted(labels, key=str)
+        self.symbols += sorted({self.told(symbol) for symbol in seen}, key=self.order)
+
+    def told(self, symbol: Symbol) -> Symbol:
+        """The symbol, or without its parent where that is rare."""
+        return symbol if symbol in self.known or symbol[1] is None else (symbol[0], "")
+
+    def rules(self, tree: Tree) -> Iterator[tuple[Symbol, list[Symbol]]]:
+        """Those of a tree, in the symbols of this grammar."""
+        for symbol, parts in rules(tree, self.parents):
+            yield self.told(symbol), [self.told(part) for part in parts]
+
+    def order(self, symbol: Symbol) -> tuple[int, str, str]:
+        """Those with many kinds of parts come first."""
+        return -len(self.steps.counts[symbol[0]]), symbol[0], str(symbol[1])
 
     def contexts(self, symbol: Symbol, before: Hashable) -> list[Hashable]:
         """What the next part depends on, from the most special."""
@@ -146,7 +160,7 @@ class Grammar:
     def log_probability(self, tree: Tree) -> float:
         """Of the tree and its words, but for a factor that only the words decide."""
         found = np.log(self.roots[tree.label] / self.roots.total())
-        for symbol, parts in rules(tree, self.parents):
+        for symbol, parts in self.rules(tree):
             for before, part in zip([START, *parts], [*parts, STOP], strict=True):
                 found += np.log(self.after(symbol, before).get(part, 0.0))
         for word, tag in zip(tree.leaves(), tree.tags(), strict=True):
@@ -191,11 +205,12 @@ class Parser:
             stop += [row.get(STOP, 0.0) for row in rows]
             steps += [[row.get(part, 0.0) for part in parts] for row in rows]
         self.child, self.start, self.stop = np.array(child), logs(start), logs(stop)  # (P,)
-        most = max(map(len, steps))  # of a constituent's kinds of parts: J
-        self.step = logs([row + [0.0] * (most - len(row)) for row in steps]).T.copy()  # (J, P)
-        self.next = np.zeros(self.step.shape, int)  # (J, P): the pair that is stepped to
-        for pairs in self.pairs:
-            self.next[: pairs.stop - pairs.start, pairs] = np.arange(len(child))[pairs, None]
+        # the j-th step of each pair, as long as it has one; those with most steps come first
+        pairs_of = [pairs for pairs in self.pairs for _ in range(pairs.start, pairs.stop)]
+        self.steps = []  # each: (n,) the pair that is stepped to, and (n,) log-probabilities
+        for j in range(max(map(len, steps))):
+            some = [row[j] for row in steps if j < len(row)]
+            self.steps.append((np.array([p.start + j for p in pairs_of[: len(some)]]), logs(some)))
         self.chains = self.closure()
 
     def closure(self) -> np.ndarray:
@@ -228,10 +243,12 @@ class Parser:
             full[:, tags:] = best_of(full[:, v, None] + way for v, way in enumerate(self.chains))
             first = full[:, self.child]
             ends = np.maximum(many, first + self.stop)
-            steps = zip(self.next, self.step, strict=True)
+            rest = np.full_like(many, -np.inf)
+            for to, step in self.steps:
+                np.maximum(rest[:, : len(to)], ends[:, to] + step, out=rest[:, : len(to)])
             self.full.append(full)  # the best of a symbol over the span
             self.first.append(first)  # the same, as a part
-            self.rest.append(best_of(ends[:, to] + step for to, step in steps))  # what may follow
+            self.rest.append(rest)  # what may follow a part
 
     def parse(self, words: Sequence[str]) -> Parsed | None:
         """The best tree and its log-probability as `Grammar.log_probability` has it, if any."""
@@ -262,6 +279,6 @@ class Parser:
             ]
             k, part = divmod(int(np.argmax(np.array([*more, *ends]) + before)), len(before))
             parts.append(self.tree(words, int(self.child[pairs][part]), at, k + 1))
-            before = self.step[: len(before), pairs.start + part]
+            before = np.array([step[pairs.start + part] for _, step in self.steps[: len(before)]])
             at, width = at + k + 1, width - k - 1
         return Tree(label, tuple(parts))
