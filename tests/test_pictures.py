@@ -314,3 +314,72 @@ def test_ten_steps_of_a_beam_of_four_fit_on_a_page():
 def test_a_search_has_the_hypothesis_that_is_called_the_best(best):
     with pytest.raises(ValueError, match="no hypothesis"):
         pictures.search_tree(TREE, best, "A search.")
+
+
+# Trees
+
+
+def node(label, *children):
+    return SimpleNamespace(label=label, children=children)
+
+
+DET, NOUN, VERB = node("DT", "the"), node("NN", "<dog>"), node("VB", "sings")
+GOLD = node("S", node("NP", DET, NOUN), node("VP", VERB))
+FLAT = node("S", node("NP", DET), node("NN", "<dog>"), node("VP", node("VP", VERB)))
+
+
+def drawn_trees(**shown):
+    """The words of each drawn tree, the number of its boxes and thick lines, and the sheet."""
+    sheet = ElementTree.fromstring(pictures.trees(shown, "Trees.").svg)
+    parts = [
+        (
+            [each.text for each in group.iter() if each.tag.endswith("}text")],
+            len(shapes(group, "rect")),
+            sum(line.get("stroke") == pictures.PALETTE[1] for line in shapes(group, "path")),
+        )
+        for group in sheet
+    ]
+    return parts, sheet
+
+
+def test_a_tree_shows_its_labels_and_words_and_marks_nothing():
+    [(words, boxes, thick)], _ = drawn_trees(gold=GOLD)
+    assert sorted(words) == sorted("gold S NP DT the NN <dog> VP VB sings".split())
+    assert boxes == thick == 0
+    svg = pictures.trees({"": GOLD}, "A tree.").svg
+    assert "currentColor" in svg and "white" not in svg
+
+
+def test_of_two_trees_is_marked_what_only_one_has():
+    ((_, boxes, thick), (_, others, lines)), _ = drawn_trees(gold=GOLD, ours=FLAT)
+    assert (boxes, thick) == (1, 2)  # the noun phrase over two words
+    assert (others, lines) == (2, 2)  # that over one, and the second of two verb phrases
+    (_, none, _), _ = drawn_trees(gold=GOLD, ours=GOLD)[0]
+    assert none == 0
+
+
+def test_a_tag_that_differs_is_marked():
+    other = node("S", node("NP", DET, node("JJ", "<dog>")), node("VP", VERB))
+    assert [boxes for _, boxes, _ in drawn_trees(gold=GOLD, ours=other)[0]] == [1, 1]
+
+
+def test_words_stand_in_a_row_and_labels_above_what_they_hold():
+    [_], sheet = drawn_trees(gold=GOLD)
+    place = {each.text: each for each in sheet.iter() if each.tag.endswith("}text")}
+    x, y = ({w: float(each.get(axis)) for w, each in place.items()} for axis in "xy")
+    assert y["the"] == y["<dog>"] == y["sings"] > y["DT"] == y["VB"] > y["NP"] > y["S"]
+    assert x["the"] < x["NP"] < x["<dog>"] < x["sings"]
+
+
+def test_wide_trees_stand_one_below_the_other():
+    wide = node("S", *[node("NN", "transcription")] * 5)
+    for shown, apart in (GOLD, (True, False)), (wide, (False, True)):
+        _, (first, second) = drawn_trees(gold=shown, ours=shown)
+        places = (each.get("transform")[10:-1].split() for each in (first, second))
+        (left, top), (right, bottom) = (map(float, each) for each in places)
+        assert (right > left, bottom > top) == apart
+
+
+def test_a_word_alone_is_a_tree():
+    [(words, *_)], _ = drawn_trees(gold=NOUN)
+    assert words == ["gold", "<dog>", "NN"]

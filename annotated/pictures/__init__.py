@@ -1,9 +1,9 @@
 """The book's pictures: inline SVG whose ink follows the page, light or dark.
 
 Charts (`lines`, `bars`, `points`, `heatmap`, `heatmaps`, `alignment`) are drawn by matplotlib,
-diagrams (`Diagram`, `architecture`, `search_tree`) by hand. Each function returns a `Picture` for a
-notebook to show; `head_view` returns one that a script brings to life. This room draws numbers and
-names; it imports none of the others.
+diagrams (`Diagram`, `architecture`, `search_tree`, `trees`) by hand. Each function returns a
+`Picture` for a notebook to show; `head_view` returns one that a script brings to life. This room
+draws numbers and names; it imports none of the others.
 """
 
 from annotated.pictures.architecture import architecture as architecture
@@ -21,3 +21,4 @@ from annotated.pictures.heads import HeadView as HeadView
 from annotated.pictures.heads import Look as Look
 from annotated.pictures.heads import head_view as head_view
 from annotated.pictures.search import search_tree as search_tree
+from annotated.pictures.tree import trees as trees
