@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from annotated.data.batching import encode_pairs, pad_sequences
 from annotated.data.tokenizer import BOS, EOS, Tokenizer, TokenizerError
 from annotated.evidence.parsing import (
+    ParsingConfig,
     TreeTokenizer,
     WellFormed,
+    by_length,
     linearize,
     parse,
     tree_corpus,
@@ -144,7 +146,9 @@ def test_each_symbol_is_one_token_and_no_text_is_encoded_to_it(tokenizer):
     assert {*filter(None, tokenizer.symbols(range(600)))} == names
     for words, symbols in PAIRS[:50]:
         source, target = tokenizer.encode_pair(words, symbols)
-        assert source == tokenizer.encode(words) and tokenizer.symbols(source) == [None] * len(source)
+        assert source == tokenizer.encode(words) and tokenizer.symbols(source) == [None] * len(
+            source
+        )
         assert tokenizer.symbols(target) == symbols.split()
         assert tokenizer.decode(source) == words
     for text in " ".join(names), "".join(names), " NN", " (S":
@@ -162,7 +166,11 @@ def test_the_vocabulary_is_saved_as_any_other(tokenizer, tmp_path):
 
 
 def test_a_symbol_that_training_has_not_seen_is_left_out(tokenizer):
-    assert tokenizer.symbols(tokenizer.encode_pair("a", "(S (XYZ NN )XYZ )S")[1]) == ["(S", "NN", ")S"]
+    assert tokenizer.symbols(tokenizer.encode_pair("a", "(S (XYZ NN )XYZ )S")[1]) == [
+        "(S",
+        "NN",
+        ")S",
+    ]
 
 
 def test_too_small_a_vocabulary_is_said():
@@ -199,7 +207,7 @@ SENTENCES = [words.split() for words, _ in PAIRS[:6]] + [["dog"]]
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("config", [(1, 0.0, 2), (4, 0.6, 5), (21, 0.3, 40), (7, 1.0, 100)])
 def test_a_model_that_knows_nothing_writes_trees_all_the_same(tokenizer, seed, config):
-    search = SearchConfig(*config)
+    search = ParsingConfig(*config)
     for words, symbols in zip(
         SENTENCES, written(untrained(tokenizer, seed), tokenizer, SENTENCES, search), strict=True
     ):
@@ -209,10 +217,10 @@ def test_a_model_that_knows_nothing_writes_trees_all_the_same(tokenizer, seed, c
 
 
 def test_without_the_rule_it_writes_anything_and_gets_a_tree_all_the_same(tokenizer, model):
-    search = SearchConfig(2, 0.6, 5)
-    free = written(model, tokenizer, SENTENCES, search, free=True)
-    assert not any(well_formed(s, len(w)) for s, w in zip(free, SENTENCES, strict=True))
-    trees = parse(model, tokenizer, SENTENCES, search, free=True)
+    search, free = ParsingConfig(2, 0.6, 5), ParsingConfig(2, 0.6, 5, free=True)
+    found = written(model, tokenizer, SENTENCES, free)
+    assert not any(well_formed(s, len(w)) for s, w in zip(found, SENTENCES, strict=True))
+    trees = parse(model, tokenizer, SENTENCES, free)
     assert [found.leaves() for found in trees] == SENTENCES
     assert [linearize(t) for t in parse(model, tokenizer, SENTENCES, search)] == written(
         model, tokenizer, SENTENCES, search
@@ -220,7 +228,7 @@ def test_without_the_rule_it_writes_anything_and_gets_a_tree_all_the_same(tokeni
 
 
 def test_how_sentences_are_grouped_changes_nothing(tokenizer, model):
-    search = SearchConfig(3, 0.6, 9)
+    search = ParsingConfig(3, 0.6, 9)
     alone = [parse(model, tokenizer, [words], search)[0] for words in SENTENCES]
     assert parse(model, tokenizer, SENTENCES, search) == alone
     assert parse(model, tokenizer, [], search) == []
@@ -228,7 +236,32 @@ def test_how_sentences_are_grouped_changes_nothing(tokenizer, model):
 
 def test_what_there_is_no_room_for_is_said(tokenizer, model):
     with pytest.raises(ValueError, match="extra is 2 or more"):
-        parse(model, tokenizer, SENTENCES, SearchConfig(2, 0.6, 1))
+        parse(model, tokenizer, SENTENCES, ParsingConfig(2, 0.6, 1))
+
+
+def test_the_papers_settings_are_the_defaults():
+    assert ParsingConfig() == ParsingConfig(21, 0.3, 300, free=False)
+
+
+def test_learned_positions_are_not_overrun(tokenizer):
+    sizes = TransformerConfig(
+        600, 1, 16, 16, heads=2, positions="learned", max_length=40, dropout=0.0
+    )
+    model = Transformer(sizes).eval()
+    with pytest.raises(ValueError, match="8 tokens and 33 more are beyond 40 positions"):
+        parse(model, tokenizer, [["dog"] * 7], ParsingConfig(2, 0.6, 33))
+    assert parse(model, tokenizer, [["dog"] * 7], ParsingConfig(2, 0.6, 32))[0].leaves()
+
+
+def test_brackets_are_counted_by_length():
+    gold = [tree_of(["a"] * n, ["(S", *["NN"] * n, ")S"]) for n in (1, 10, 11, 41, 300)]
+    wrong = [tree_of(["a"] * n, ["(X", *["NN"] * n, ")X"]) for n in (1, 10, 11, 41, 300)]
+    counts = by_length(gold, [wrong[0], *gold[1:]])
+    assert {name: (each.sentences, each.f1) for name, each in counts.items()} == {
+        "1-10": (2, 50.0),
+        "11-20": (1, 100.0),
+        "41-": (2, 100.0),
+    }
 
 
 def strings(labels, tags, words, longest):
@@ -275,7 +308,10 @@ def test_a_rule_follows_its_hypotheses(tokenizer):
         parent = torch.tensor([[draw.randrange(3) for _ in range(3)] for _ in range(2)])
         token = torch.tensor(
             [
-                [draw.choice(allowed[row, parent[row, slot]].nonzero()[:, 0].tolist()) for slot in range(3)]
+                [
+                    draw.choice(allowed[row, parent[row, slot]].nonzero()[:, 0].tolist())
+                    for slot in range(3)
+                ]
                 for row in range(2)
             ]
         )

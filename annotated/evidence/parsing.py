@@ -1,8 +1,11 @@
 # Tangled from chapters/evidence/parsing.md: change it there, then run `make tangle`.
-"""Parsing by the translator: a tree as a sequence, and a search that writes nothing but trees (Section 6.3)."""
+"""Parsing: a tree as a sequence, and a search that writes nothing but trees (Section 6.3)."""
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
 
 import tokenizers
 import torch
@@ -20,8 +23,10 @@ from annotated.data.tokenizer import (
     TokenizerError,
     learn_merges,
 )
+from annotated.evidence.bracketing import Brackets, score
 from annotated.evidence.trees import Tree
 from annotated.model.transformer import Transformer
+from annotated.ranges import Count, Power, Whole
 from annotated.translation.search import SearchConfig, search_all
 
 Symbols = Sequence[str | None]  # of a tree as a sequence; None is what is no symbol
@@ -56,7 +61,8 @@ def tree_of(words: Sequence[str], symbols: Symbols) -> Tree:
     """
     if not words:
         raise ValueError("a tree has at least one word")
-    left, stack = deque(words), [Open(("", []))]  # at the bottom, what has no parent
+    stack: list[Open]
+    left, stack = deque(words), [("", [])]  # at the bottom, what has no parent
     for symbol in filter(None, symbols):
         label = symbol[1:]
         if symbol[0] == "(":
@@ -120,7 +126,7 @@ class TreeTokenizer(Tokenizer):
 
     @classmethod
     def over(cls, tokenizer: Tokenizer) -> "TreeTokenizer":
-        """The same vocabulary, loaded as another kind; its `names` are empty where it has no symbols."""
+        """A vocabulary that was loaded as another kind; without symbols `names` is empty."""
         return cls(tokenizer.bpe)
 
     @classmethod
@@ -145,7 +151,7 @@ class TreeTokenizer(Tokenizer):
         return self.encode(source), [self.ids[x] for x in target.split() if x in self.ids]
 
     def symbols(self, ids: Iterable[int]) -> list[str | None]:
-        """The symbol of each id; None where it is a piece of a word. TokenizerError for one outside."""
+        """The symbol of each id, None for a piece of a word. TokenizerError for an id outside."""
         return [self.names.get(i) for i in self.inside(ids)]
 
 
@@ -153,12 +159,13 @@ class WellFormed:
     """The rule of trees: what comes next may still become a tree over exactly the words."""
 
     def __init__(self, tokenizer: TreeTokenizer):
-        names, pieces = tokenizer.symbols(range(len(tokenizer))), tokenizer.bpe.id_to_token
+        names = tokenizer.symbols(range(len(tokenizer)))
+        pieces = [tokenizer.bpe.id_to_token(i) or "" for i in range(len(names))]
         first = [name[:1] if name else "" for name in names]
         self.opens = torch.tensor([each == "(" for each in first])  # (V,)
         self.closes = torch.tensor([each == ")" for each in first])
         self.tags = torch.tensor([each not in ("", "(", ")") for each in first])
-        self.begins = torch.tensor([pieces(i)[0] == "Ġ" for i in range(len(names))])  # a word
+        self.begins = torch.tensor([each.startswith("Ġ") for each in pieces])  # a word
         ids = tokenizer.ids
         self.partner = torch.tensor(
             [ids[f"){name[1:]}"] if name and name[0] == "(" else EOS for name in names]
@@ -220,29 +227,35 @@ class OpenTrees:
             setattr(self, name, getattr(self, name)[rows])
 
 
-PAPERS = SearchConfig(beam=21, alpha=0.3, extra=300)  # how the paper's parser searches
+@dataclass(frozen=True)
+class ParsingConfig(SearchConfig):
+    """How to search for a tree; the defaults are the paper's (Section 6.3)."""
+
+    beam: Count = 21  # k, trees at a time; 1 is greedy
+    alpha: Power = 0.3  # how much the score forgives length; 0 is not at all
+    extra: Whole = 300  # symbols that a tree may have beyond the tokens of its sentence
+    free: bool = False  # let the model write anything, and mend what is no tree
 
 
 def written(
     model: Transformer,
     tokenizer: TreeTokenizer,
     sentences: Sequence[Sequence[str]],
-    config: SearchConfig = PAPERS,
-    free: bool = False,
+    config: ParsingConfig | None = None,
     batch_tokens: int = 4096,
 ) -> list[list[str | None]]:
     """The symbols that the model writes for each sentence, given as its words.
 
-    They are a tree's, unless it is `free` to write anything. ValueError where there is no room for
-    a tree.
+    ValueError where there is no room for a tree.
     """
-    if not free and config.extra < 2:
+    config = config or ParsingConfig()
+    if not config.free and config.extra < 2:
         raise ValueError(f"a tree has two brackets: extra is 2 or more, not {config.extra}")
     encoded = [tokenizer.encode(" ".join(words)) for words in sentences]
     reach, longest = model.config.reach, max(map(len, encoded), default=0) + 1
     if reach is not None and reach < longest + config.extra:
         raise ValueError(f"{longest} tokens and {config.extra} more are beyond {reach} positions")
-    rule = None if free else WellFormed(tokenizer)
+    rule = None if config.free else WellFormed(tokenizer)
     found = search_all(model, encoded, 1, config, batch_tokens, rule)
     return [tokenizer.symbols(ones[0].ids) for ones in found]
 
@@ -251,9 +264,22 @@ def parse(
     model: Transformer,
     tokenizer: TreeTokenizer,
     sentences: Sequence[Sequence[str]],
-    config: SearchConfig = PAPERS,
-    free: bool = False,
+    config: ParsingConfig | None = None,
 ) -> list[Tree]:
     """The tree of each sentence, given as its words; what is broken is mended: see `tree_of`."""
-    symbols = written(model, tokenizer, sentences, config, free)
+    symbols = written(model, tokenizer, sentences, config)
     return [tree_of(words, each) for words, each in zip(sentences, symbols, strict=True)]
+
+
+LENGTHS = (10, 20, 30, 40)  # words at which a group of sentences ends
+
+
+def by_length(gold: Sequence[Tree], parsed: Sequence[Tree]) -> dict[str, Brackets]:
+    """The brackets of sentences by the number of words, where there are such: "1-10" to "41-"."""
+    groups = {}
+    for start, end in zip((1, *(n + 1 for n in LENGTHS)), (*LENGTHS, math.inf), strict=True):
+        there = [start <= len(tree.leaves()) <= end for tree in gold]
+        if any(there):
+            name = f"{start}-{'' if end == math.inf else end}"
+            groups[name] = score([*compress(gold, there)], [*compress(parsed, there)])
+    return groups

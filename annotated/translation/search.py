@@ -292,7 +292,8 @@ def beam_search(
 
     source (B, S) of ids, each row with EOS. Stops early, but never before it is certain that
     going on would change nothing. A beam of 1 is `greedy`. With a rule no token comes that it does
-    not allow; fewer are found where it allows fewer. Puts the model into evaluation mode. Raises ValueError where `n_best` is not from 1 to the beam.
+    not allow; fewer are found where it allows fewer. Puts the model into evaluation mode. Raises
+    ValueError where `n_best` is not from 1 to the beam.
     """
     search = Search(model, source, config or SearchConfig(), n_best, rule)
     while search.open:
