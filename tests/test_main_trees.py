@@ -3,13 +3,15 @@
 import io
 import json
 import re
+import shutil
 import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
 
 from annotated.cli import parse as command
-from annotated.cli import trees, translator
+from annotated.cli import train, translator, trees
 from annotated.cli.main import main
 from annotated.data.tokenizer import Tokenizer
 from annotated.evidence.parsing import TreeTokenizer, linearize
@@ -42,9 +44,21 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(translator, "PRETRAINED", tmp_path / "pretrained")
 
 
+@pytest.fixture(scope="module")
+def run_of_trees(tmp_path_factory):
+    """A folder with a run in it, and what the command said."""
+    folder = tmp_path_factory.mktemp("trees")
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(io.StringIO()) as said:
+        patch.chdir(folder)
+        patch.setattr(trees, "treebank", small)
+        assert main(["train", "--data", "trees", *TINY]) == 0
+    return folder, said.getvalue()
+
+
 @pytest.fixture
-def trained():
-    assert main(["train", "--data", "trees", *TINY]) == 0
+def trained(run_of_trees, tmp_path):
+    shutil.copytree(run_of_trees[0], tmp_path, dirs_exist_ok=True)
+    return run_of_trees[1]
 
 
 def piped(monkeypatch, text):
@@ -60,8 +74,8 @@ def write_trees(path, count=60):
     return str(path)
 
 
-def test_a_parser_is_trained_on_the_toy_trees_and_looked_at_by_f1(trained, capsys):
-    assert "annotated parse --model runs/trees-en-trees" in capsys.readouterr().err
+def test_a_parser_is_trained_on_the_toy_trees_and_looked_at_by_f1(trained):
+    assert "annotated parse --model runs/trees-en-trees" in trained
     rows = read_log(Path(RUN) / "log.jsonl")
     assert [row["step"] for row in rows] == [2, 3]
     assert all(0 <= row["validation_f1"] <= 100 and row["validation_loss"] > 0 for row in rows)
@@ -138,7 +152,9 @@ def test_files_of_trees_are_trained_on(tmp_path, capsys):
 def test_what_is_too_long_is_left_out_and_said(capsys):
     assert main(["train", "--data", "trees", *TINY, "--max-tokens", "20"]) == 0
     err = capsys.readouterr().err
-    long = sum(len(linearize(tree)) > 19 for tree in small("toy")["train"])
+    pairs = [(tree.leaves(), linearize(tree)) for tree in small("toy")["train"]]
+    tokenizer = load_checkpoint(RUN)[1]
+    long = sum(max(len(tokenizer.encode(" ".join(w))), len(s)) > 19 for w, s in pairs)
     assert 0 < long < 200 and f"{long} of 200 training pairs have more than 20 tokens" in err
 
 
@@ -177,9 +193,13 @@ def test_without_the_rule_what_is_no_tree_is_counted(trained, capsys):
     assert test["well_formed"] < test["sentences"]
 
 
-def test_training_ends_with_a_record_where_it_is_asked_for(monkeypatch, capsys):
-    monkeypatch.setattr(trees.ParsingConfig, "__init__", lambda self, **given: None)
-    monkeypatch.undo()
+def test_training_may_end_with_a_record(trained, monkeypatch, capsys):
+    monkeypatch.setattr(train, "ParsingConfig", lambda: trees.ParsingConfig(2, 0.3, 5))
+    assert main(["train", "--resume", RUN, "--steps", "4", "--record", "r.json"]) == 0
+    assert re.search(r"^test: F1 \d", capsys.readouterr().err, re.M)
+    record = json.loads(Path("r.json").read_text("utf8"))
+    assert record["scores"]["test_unseen"]["sentences"] == 5
+    assert [row["step"] for row in record["curve"]] == [2, 3, 4]
 
 
 def test_headings_are_counted_apart(tmp_path, trained, capsys):

@@ -8,7 +8,7 @@ from typing import Any
 
 from annotated.cli.options import UserError
 from annotated.cli.record import Result
-from annotated.data.corpora import Corpus, bucket
+from annotated.data.corpora import Corpus
 from annotated.data.tokenizer import Tokenizer
 from annotated.evidence.bracketing import Brackets, score
 from annotated.evidence.parsing import (
@@ -45,7 +45,9 @@ def open_tree_files(files: Sequence[Path | str]) -> Corpus:
     train, *valid = map(Path, files)
     splits = treebank_files([train], valid)
     if not valid:
-        held = [bucket(" ".join(tree.leaves()), HELD_OUT) == 0 for tree in splits["train"]]
+        sentences = [tuple(tree.leaves()) for tree in splits["train"]]
+        apart = {*list(dict.fromkeys(sentences))[::HELD_OUT]}  # none of them is in both
+        held = [sentence in apart for sentence in sentences]
         splits["validation"] = list(compress(splits["train"], held))
         splits["train"] = list(compress(splits["train"], (not each for each in held)))
     if not (splits["train"] and splits["validation"]):
