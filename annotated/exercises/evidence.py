@@ -1,7 +1,9 @@
-"""The exercises of Section 4: masks, recurrences, states in a search, how and where heads look."""
+"""The exercises of Sections 4 and 6.3: masks, recurrences, states, what heads look at, trees."""
 
 import math
-from collections.abc import Callable
+import statistics
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -164,6 +166,89 @@ def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
 def divergence(p: Tensor, q: Tensor) -> Tensor:
     """Of Kullback and Leibler, where q is zero nowhere that p is not: (..., S) -> (...)"""
     return (torch.xlogy(p, p) - torch.xlogy(p, q)).sum(-1)
+
+
+Bracket = tuple[str, int, int]
+Sentences = Sequence[tuple[list[Bracket], list[Bracket]]]  # gold and found of each
+
+
+def corpus_f1(sentences: Sentences) -> float:
+    """F1 of all sentences together, from 0 to 1"""
+    matched = sum((Counter(gold) & Counter(found)).total() for gold, found in sentences)
+    return 2 * matched / sum(len(gold) + len(found) for gold, found in sentences)
+
+
+def distinct_f1(sentences: Sentences) -> float:
+    """The mistake of counting a bracket once, however often it is there."""
+    return corpus_f1([(sorted({*gold}), sorted({*found})) for gold, found in sentences])
+
+
+def generous_f1(sentences: Sentences) -> float:
+    """The mistake of counting each found bracket that gold has, though gold has it once."""
+    matched = sum(bracket in gold for gold, found in sentences for bracket in found)
+    return 2 * matched / sum(len(gold) + len(found) for gold, found in sentences)
+
+
+def middle_f1(sentences: Sentences) -> float:
+    """The mistake of the arithmetic mean of precision and recall."""
+    matched = sum((Counter(gold) & Counter(found)).total() for gold, found in sentences)
+    sizes = [sum(map(len, side)) for side in zip(*sentences, strict=True)]
+    return statistics.mean(matched / size for size in sizes)
+
+
+def bracketed(sentences: int, longest: int) -> Sentences:
+    """Random brackets, some of them twice and some of them in common."""
+
+    def some(n: int) -> list[Bracket]:
+        labels, starts = torch.randint(2, (n,)).tolist(), torch.randint(3, (n,)).tolist()
+        return [("NS"[a], b, b + 2) for a, b in zip(labels, starts, strict=True)]
+
+    pairs = []
+    for _ in range(sentences):
+        n, m, shared = (torch.randint(1, longest + 1, ()).item() for _ in range(3))
+        both = some(int(shared))
+        pairs.append((both + some(int(n)), both + some(int(m))))
+    return pairs
+
+
+Labels = list[list[str]]  # of each word, those that it may have
+Rules = dict[tuple[str, str], list[str]]
+
+
+def number_of_trees(
+    words: Labels, rules: Rules, add: bool = False, once: bool = False, root: str | None = "S"
+) -> int:
+    """How many trees with S at the root; the other arguments are mistakes."""
+    chart = {(i, i + 1): Counter(tags) for i, tags in enumerate(words)}
+    for width in range(2, len(words) + 1):
+        for i in range(len(words) - width + 1):
+            cell: Counter[str] = Counter()
+            for k in range(i + 1, i + width):
+                for left, a in chart[i, k].items():
+                    for right, b in chart[k, i + width].items():
+                        for label in rules.get((left, right), []):
+                            cell[label] = 1 if once else cell[label] + (a + b if add else a * b)
+            chart[i, i + width] = cell
+    whole = chart[0, len(words)]
+    return whole[root] if root else whole.total()
+
+
+ATTACHED: Rules = {
+    ("NP", "VP"): ["S"],
+    ("V", "NP"): ["VP"],
+    ("VP", "PP"): ["VP"],
+    ("NP", "PP"): ["NP", "S"],
+    ("P", "NP"): ["PP"],
+}
+
+
+def attached() -> list[tuple[Labels, Rules]]:
+    """Clauses with more and more prepositional phrases, and words with two tags."""
+    clause = [["NP"], ["V"], ["NP"]]
+    return [(clause + [["P"], ["NP"]] * n, ATTACHED) for n in range(5)] + [
+        ([["NP", "V"], ["V", "NP"], ["NP", "P"], ["P", "V"], ["NP"]], ATTACHED),
+        ([["NP"], ["P"], ["NP"]], ATTACHED),
+    ]
 
 
 EXERCISES = {
@@ -398,6 +483,45 @@ EXERCISES = {
                     ((p * (2 * p / (p + q)).log()).sum(-1) + (q * (2 * q / (p + q)).log()).sum(-1))
                     / 2
                 )
+            ),
+        },
+    ),
+    "trees-1": predicted(
+        92.3,
+        {
+            "That is recall alone; what was found is all in gold, so precision is 1.": 85.7,
+            "That is precision alone, and a bracket is missing.": 100.0,
+            "The brackets of tags do not count.": 96.6,
+            "S counts: only a root named TOP, or without a name, does not.": 90.9,
+        },
+    ),
+    "trees-2": Exercise(
+        corpus_f1,
+        lambda: [(bracketed(1, 4),), (bracketed(3, 4),), (bracketed(6, 9),)],
+        {
+            "Add up matches and brackets over all sentences, then divide: no mean of F1s.": (
+                lambda sentences: statistics.mean(corpus_f1([each]) for each in sentences)
+            ),
+            "A bracket that is there twice counts twice: no sets.": distinct_f1,
+            "Gold's bracket is used up by the first that matches it.": generous_f1,
+            "Precision and recall have a harmonic mean.": middle_f1,
+            "The label has to be right, too.": lambda sentences: corpus_f1(
+                [tuple([("", *each[1:]) for each in side] for side in pair) for pair in sentences]  # type: ignore
+            ),
+        },
+    ),
+    "trees-3": Exercise(
+        number_of_trees,
+        attached,
+        {
+            "Each way of the left part goes with each of the right: multiply.": (
+                lambda words, rules: number_of_trees(words, rules, add=True)
+            ),
+            "A label that can be made in several ways has several trees: add them up.": (
+                lambda words, rules: number_of_trees(words, rules, once=True)
+            ),
+            "Only trees with S at the root count.": (
+                lambda words, rules: number_of_trees(words, rules, root=None)
             ),
         },
     ),
