@@ -271,15 +271,15 @@ def parse(
     return [tree_of(words, each) for words, each in zip(sentences, symbols, strict=True)]
 
 
-LENGTHS = (10, 20, 30, 40)  # words at which a group of sentences ends
+LENGTHS = (10, 20, 30, 40, 60)  # words at which a group of sentences ends
 
 
 def by_length(gold: Sequence[Tree], parsed: Sequence[Tree]) -> dict[str, Brackets]:
-    """The brackets of sentences by the number of words, where there are such: "1-10" to "41-"."""
+    """The brackets of sentences by the number of words, where there are such: "1 to 10", "over 60"."""
     groups = {}
     for start, end in zip((1, *(n + 1 for n in LENGTHS)), (*LENGTHS, math.inf), strict=True):
         there = [start <= len(tree.leaves()) <= end for tree in gold]
         if any(there):
-            name = f"{start}-{'' if end == math.inf else end}"
+            name = f"over {LENGTHS[-1]}" if end == math.inf else f"{start} to {end}"
             groups[name] = score([*compress(gold, there)], [*compress(parsed, there)])
     return groups
