@@ -16,13 +16,17 @@ FOLDER = Path(__file__).parent / "recorded"  # in the repository a link to resul
 
 
 def names(pattern: str = "*") -> list[str]:
-    """The names of the recorded runs that fit a pattern such as "candidate-*", in order."""
-    return sorted(path.stem for path in FOLDER.glob(f"{pattern}.json"))
+    """The names of the recorded runs that fit a pattern such as "candidate-*", in order.
+
+    Runs in a folder below have its name before their own: "ablation/toy/*".
+    """
+    found = (path.relative_to(FOLDER).with_suffix("") for path in FOLDER.glob(f"{pattern}.json"))
+    return sorted(path.as_posix() for path in found)
 
 
 def load(name: str) -> dict[str, Any]:
     """The recorded run of that name; raises ValueError where there is none."""
-    if name not in names():
+    if name not in names() + names("*/**/*"):
         raise ValueError(f"no recorded run {name!r}: choose from {', '.join(names())}")
     return json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
 

@@ -1,7 +1,7 @@
 """Which corpus the options name, what suits it, and which of its sets are scored."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from annotated.data.corpora import Corpus, language, load, load_files, read_pair
 from annotated.data.tokenizer import SMALLEST
 from annotated.model.transformer import PRESETS
 from annotated.models import FIRST, MODELS, like, name_of, options_of
-from annotated.ranges import RangeError
+from annotated.ranges import Count, RangeError
 from annotated.training.loop import TrainingConfig
 from annotated.training.recipes import recipe
 
@@ -66,6 +66,11 @@ class TrainingCorpusOptions(CorpusOptions):
     valid_target: File | None = None  # the target side of a validation set
     valid_trees: File | None = None  # trees of a validation set (default: part of the others)
     lowercase: bool = False  # make all text lower-case
+    train_pairs: Count | None = None  # train on so many pairs, the corpus's first
+
+    def corpus(self) -> Corpus:
+        """The corpus that the options name, with as many training pairs as they say."""
+        return with_fewer(super().corpus(), self.train_pairs)
 
 
 def configure(options: CorpusOptions, preset: str | None = None) -> tuple[Any, TrainingConfig]:
@@ -107,9 +112,22 @@ def open_corpus(files: Sequence[Path | str], name: str | None, pair: str | None)
     return load_files(source, target, (valid[0], valid[1]) if valid else None)
 
 
+def with_fewer(corpus: Corpus, pairs: int | None) -> Corpus:
+    """The corpus with so many training pairs, its first, or with all."""
+    if pairs is None:
+        return corpus
+    train = corpus.splits["train"]
+    if not isinstance(train, list):
+        raise UserError(f"--train-pairs cannot go with {corpus.name}, which is read as a stream")
+    if pairs > len(train):
+        raise UserError(f"--train-pairs {pairs}: {corpus.name} has {len(train):,} training pairs")
+    return replace(corpus, splits={**corpus.splits, "train": train[:pairs]})
+
+
 def corpus_of(about: dict[str, Any]) -> Corpus:
     """The corpus that a model was trained on, as its checkpoint says."""
-    return open_corpus(about.get("files", []), about.get("data"), about.get("pair"))
+    named = open_corpus(about.get("files", []), about.get("data"), about.get("pair"))
+    return with_fewer(named, about.get("train_pairs"))
 
 
 def sets_to_score(corpus: Corpus) -> list[str]:

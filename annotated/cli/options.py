@@ -95,6 +95,8 @@ def argument(kind: Any) -> dict[str, Any]:
         kind = get_args(kind)[0]
     if kind is bool:
         return {"action": argparse.BooleanOptionalAction}
+    if get_origin(kind) is list:
+        return {"nargs": "+"} | argument(get_args(kind)[0])
     if get_origin(kind) is Literal:
         return {"choices": get_args(kind), "metavar": "|".join(get_args(kind))}
     base, *about = get_args(kind) or [kind]

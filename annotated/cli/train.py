@@ -150,6 +150,7 @@ def begin(options: Options, device: torch.device, held: ExitStack) -> Trial:
         "data": corpus.name,
         "pair": corpus.pair,
         "files": [str(file.resolve()) for file in options.files()],
+        "train_pairs": options.train_pairs,
         "teacher": options.teacher and str(options.teacher.resolve()),
         "sums": sums(corpus.lists()),
         "vocab_size": vocab_size,  # as asked for: there may be fewer tokens

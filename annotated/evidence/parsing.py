@@ -275,7 +275,7 @@ LENGTHS = (10, 20, 30, 40, 60)  # words at which a group of sentences ends
 
 
 def by_length(gold: Sequence[Tree], parsed: Sequence[Tree]) -> dict[str, Brackets]:
-    """The brackets of sentences by the number of words, where there are such: "1 to 10", "over 60"."""
+    """The brackets of sentences by the number of words: "1 to 10" ... "over 60"."""
     groups = {}
     for start, end in zip((1, *(n + 1 for n in LENGTHS)), (*LENGTHS, math.inf), strict=True):
         there = [start <= len(tree.leaves()) <= end for tree in gold]

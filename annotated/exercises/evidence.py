@@ -603,8 +603,10 @@ EXERCISES = {
     ),
     "parsing-3": Exercise(
         may_come,
-        lambda: [(CLAUSE[:n], 6) for n in range(len(CLAUSE) + 1)]
-        + [(["(NP", "NN", "NN"], 2), (["(S", "(NP", "NN"], 1)],
+        lambda: (
+            [(CLAUSE[:n], 6) for n in range(len(CLAUSE) + 1)]
+            + [(["(NP", "NN", "NN"], 2), (["(S", "(NP", "NN"], 1)]
+        ),
         {
             "The root stays open while words are left.": (
                 lambda prefix, words: may_come(prefix, words, early=True)

@@ -316,3 +316,43 @@ def points(
         if len(groups) > 1:
             axes.legend()
         return finish(figure, caption, alt)
+
+
+def intervals(
+    groups: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    x: str,
+    caption: str,
+    *,
+    names: Sequence[str],
+    zero: float = 0.0,
+    limits: tuple[float, float] | None = None,
+    width: float = 6.4,
+    alt: str = "",
+) -> Picture:
+    """Values with what they may as well be, (low, value, high): a line for each of the names.
+
+    groups: group -> name -> the three; a group has a color and a place on each line, a value whose
+    ends are the same is a point alone, and a name that a group lacks is left out. `zero` is where
+    nothing differs; an interval beyond the limits is cut there.
+    """
+    with mpl.rc_context(STYLE):
+        figure, (axes,) = chart(width, 1.0 + 0.12 * len(names) * (len(groups) + 0.6))
+        axes.axvline(zero, color=INK, linewidth=0.8, alpha=0.6)
+        for i, (group, values) in enumerate(groups.items()):
+            shown = [name for name in names if name in values]
+            low, middle, high = (numbers([values[name][j] for name in shown]) for j in range(3))
+            places = numbers([names.index(name) for name in shown])
+            places += (i - (len(groups) - 1) / 2) * 0.7 / len(groups)
+            ends = np.stack([middle - low, high - middle])
+            color = PALETTE[i % len(PALETTE)]
+            axes.errorbar(
+                middle, places, xerr=ends, fmt="o", markersize=3.5, label=group, color=color, lw=1.4
+            )
+        axes.set_yticks(range(len(names)), list(names))
+        axes.set_xlim(limits)
+        axes.invert_yaxis()
+        label(axes, "", x, "")
+        axes.grid(alpha=0.18, color=INK, axis="x")
+        if len(groups) > 1:
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(groups))
+        return finish(figure, caption, alt)
