@@ -187,6 +187,12 @@ def test_a_parser_is_scored_by_f1_and_recorded(trained, tmp_path, capsys):
     assert record["examples"][0]["reference"] == str(gold[0])
 
 
+def test_the_mean_of_checkpoints_parses(trained):
+    assert main(["average", RUN, "--last", "2", "--out", "mean"]) == 0
+    assert main(["evaluate", "--model", "mean", *QUICK, "--record", "r.json"]) == 0
+    assert json.loads(Path("r.json").read_text("utf8"))["averaged"] == [2, 3]
+
+
 def test_without_the_rule_what_is_no_tree_is_counted(trained, capsys):
     assert main(["evaluate", "--model", RUN, *QUICK, "--free", "--record", "r.json"]) == 0
     test = json.loads(Path("r.json").read_text("utf8"))["scores"]["test"]

@@ -27,12 +27,12 @@ RECIPES = {  # of each corpus that has a name, and of text files
     "trees": (
         TransformerConfig(2000, 4, 64, 128, heads=4, dropout=0.0, norm_first=True),
         TrainingConfig(
-            1024, steps=1000, warmup=100, scale=0.5, smoothing=0.0, log_every=25, validate_every=250
+            512, steps=4000, warmup=100, scale=0.7, smoothing=0.0, log_every=50, validate_every=500
         ),
     ),
     "craft": (
-        TransformerConfig(8000, 4, 192, 768, heads=4, norm_first=True),
-        TrainingConfig(2048, steps=20_000, warmup=1000, scale=0.7, validate_every=1000),
+        TransformerConfig(6000, 4, 192, 768, heads=4, dropout=0.2, norm_first=True),
+        TrainingConfig(2048, steps=25_000, warmup=1000, scale=0.7, validate_every=1000),
     ),
 }
 PARSERS = "trees", "craft"
