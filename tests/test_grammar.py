@@ -112,7 +112,7 @@ def test_the_probability_of_a_tree_by_hand():
 
 @pytest.mark.parametrize("parents", [False, True])
 def test_what_may_come_next_sums_to_one(parents):
-    grammar = Grammar(BANK, parents)
+    grammar = Grammar(BANK, parents, often=1)
     for symbol in grammar.symbols[len(grammar.lexicon.tags) :]:
         for before in [START, *grammar.steps.counts[symbol[0]].keys() - {STOP}]:
             after = grammar.after(symbol, before)
@@ -130,12 +130,17 @@ def test_parents_tell_labels_apart():
     }
 
 
+def test_a_rare_parent_is_forgotten():
+    grammar = Grammar(BANK, parents=True, often=3)  # NP: in S three times, in VP and alone once
+    assert {s for s in grammar.symbols if s[0] == "NP"} == {("NP", "S"), ("NP", "")}
+
+
 @pytest.mark.parametrize("parents", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 def test_the_best_tree_is_the_best_of_all(seed, parents):
     rng = random.Random(seed)
     bank = [random_tree(rng) for _ in range(12)] + [Tree("S", (Tree("A", (Tree("x", ("a",)),)),))]
-    grammar = Grammar(bank, parents, smoothing=rng.choice((0.5, 5.0)))
+    grammar = Grammar(bank, parents, smoothing=rng.choice((0.5, 5.0)), often=1 + seed % 3)
     words = tuple(rng.choice("abc") for _ in range((3, 2, 1, 3)[seed]))
     found = Parser(grammar).parse(words)
     grammar.after = cache(grammar.after)

@@ -322,6 +322,21 @@ def test_a_search_has_the_hypothesis_that_is_called_the_best(best):
         pictures.search_tree(TREE, best, "A search.")
 
 
+def test_an_interval_is_as_long_as_it_is_wide_and_a_point_has_none():
+    values = {"x": (-1.0, 0.0, 2.0), "y": (1.0, 1.0, 1.0)}
+    svg = pictures.intervals({"a": values}, "", "", names=["x", "y"], limits=(-4, 4)).svg
+    found = re.search(r'id="[^"]*LineCollection[^"]*"', svg)  # ids that nothing uses are left out
+    assert not found
+    bars = re.findall(r'd="M ([\d.]+) ([\d.]+) L ([\d.]+) \2 "', svg.replace("\n", " "))
+    widths = sorted({round(float(b) - float(a), 2) for a, _, b in bars if float(b) > float(a)})
+    assert len(widths) >= 1
+
+
+def test_intervals_refuse_a_value_outside_its_ends():
+    with pytest.raises(ValueError):
+        pictures.intervals({"a": {"x": (1.0, 0.0, 2.0)}}, "", "", names=["x"])
+
+
 # Trees
 
 
@@ -389,18 +404,3 @@ def test_wide_trees_stand_one_below_the_other():
 def test_a_word_alone_is_a_tree():
     [(words, *_)], _ = drawn_trees(gold=NOUN)
     assert words == ["gold", "<dog>", "NN"]
-
-
-def test_an_interval_is_as_long_as_it_is_wide_and_a_point_has_none():
-    values = {"x": (-1.0, 0.0, 2.0), "y": (1.0, 1.0, 1.0)}
-    svg = pictures.intervals({"a": values}, "", "", names=["x", "y"], limits=(-4, 4)).svg
-    found = re.search(r'id="[^"]*LineCollection[^"]*"', svg)  # ids that nothing uses are left out
-    assert not found
-    bars = re.findall(r'd="M ([\d.]+) ([\d.]+) L ([\d.]+) \2 "', svg.replace("\n", " "))
-    widths = sorted({round(float(b) - float(a), 2) for a, _, b in bars if float(b) > float(a)})
-    assert len(widths) >= 1
-
-
-def test_intervals_refuse_a_value_outside_its_ends():
-    with pytest.raises(ValueError):
-        pictures.intervals({"a": {"x": (1.0, 0.0, 2.0)}}, "", "", names=["x"])

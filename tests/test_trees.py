@@ -10,6 +10,7 @@ from annotated.data.corpora import CorpusError
 from annotated.evidence import trees
 from annotated.evidence.trees import (
     Tree,
+    bare,
     cleaned,
     craft_lines,
     read_trees,
@@ -104,6 +105,11 @@ def test_cleaning_keeps_names_that_have_hyphens_and_unary_chains():
     clean = cleaned(tree(raw))
     assert str(clean) == raw.replace("NP-1", "NP")
     assert cleaned(clean) == clean
+
+
+def test_a_label_before_its_function_tags():
+    labels = ["NP", "NP-SBJ-1", "NP=2", "PRT|ADVP", "-LRB-"]
+    assert [bare(label) for label in labels] == ["NP", "NP", "NP", "PRT", "-LRB-"]
 
 
 def test_a_tree_of_nothing_is_none():

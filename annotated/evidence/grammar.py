@@ -3,6 +3,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from functools import reduce
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -115,19 +116,33 @@ class Grammar:
         parents: bool = False,
         smoothing: float = 5.0,
         word_smoothing: float = 1.0,
+        often: int = 30,
     ):
         self.parents, self.steps = parents, Blend(smoothing)
         self.lexicon = Lexicon(trees, word_smoothing)
         self.roots = Counter(tree.label for tree in trees)
-        labels: set[Symbol] = set()
+        seen = Counter(symbol for tree in trees for symbol, _ in rules(tree, parents))
+        self.known = {symbol for symbol, count in seen.items() if count >= often}
         for tree in trees:
-            for symbol, parts in rules(tree, parents):
-                labels.add(symbol)
+            for symbol, parts in self.rules(tree):
                 for before, part in zip([START, *parts], [*parts, STOP], strict=True):
                     for context in self.contexts(symbol, before):
                         self.steps.counts[context][part] += 1
         self.symbols: list[Symbol] = [(tag, None) for tag in self.lexicon.tags]
-        self.symbols += sorted(labels, key=str)
+        self.symbols += sorted({self.told(symbol) for symbol in seen}, key=self.order)
+
+    def told(self, symbol: Symbol) -> Symbol:
+        """The symbol, or without its parent where that is rare."""
+        return symbol if symbol in self.known or symbol[1] is None else (symbol[0], "")
+
+    def rules(self, tree: Tree) -> Iterator[tuple[Symbol, list[Symbol]]]:
+        """Those of a tree, in the symbols of this grammar."""
+        for symbol, parts in rules(tree, self.parents):
+            yield self.told(symbol), [self.told(part) for part in parts]
+
+    def order(self, symbol: Symbol) -> tuple[int, str, str]:
+        """Those with many kinds of parts come first."""
+        return -len(self.steps.counts[symbol[0]]), symbol[0], str(symbol[1])
 
     def contexts(self, symbol: Symbol, before: Hashable) -> list[Hashable]:
         """What the next part depends on, from the most special."""
@@ -145,7 +160,7 @@ class Grammar:
     def log_probability(self, tree: Tree) -> float:
         """Of the tree and its words, but for a factor that only the words decide."""
         found = np.log(self.roots[tree.label] / self.roots.total())
-        for symbol, parts in rules(tree, self.parents):
+        for symbol, parts in self.rules(tree):
             for before, part in zip([START, *parts], [*parts, STOP], strict=True):
                 found += np.log(self.after(symbol, before).get(part, 0.0))
         for word, tag in zip(tree.leaves(), tree.tags(), strict=True):
@@ -158,6 +173,11 @@ def logs(probabilities: list) -> np.ndarray:
         return np.log(np.array(probabilities, dtype=np.float32))
 
 
+def best_of(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    """The largest of each place; faster than an axis more."""
+    return reduce(lambda best, other: np.maximum(best, other, out=best), arrays)
+
+
 class Parsed(NamedTuple):
     tree: Tree
     log_probability: float
@@ -166,16 +186,15 @@ class Parsed(NamedTuple):
 class Parser:
     """The most probable tree of a sentence by CKY, all spans of a width at a time.
 
-    V symbols, of which N are constituents; P pairs of a constituent and one of its parts.
+    V symbols, N of them constituents; P pairs of a constituent and a part that it may have.
     """
 
     def __init__(self, grammar: Grammar):
         self.grammar, self.tags = grammar, len(grammar.lexicon.tags)
         places = {symbol: i for i, symbol in enumerate(grammar.symbols)}
         self.pairs: list[slice] = []  # of each constituent
-        self.next: list[np.ndarray] = []  # of each: (parts, parts), a row for the part before
         child: list[int] = []
-        start, stop = [], []
+        start, stop, steps = [], [], []
         for symbol in grammar.symbols[self.tags :]:
             parts = sorted(grammar.steps.counts[symbol[0]].keys() - {STOP}, key=str)
             self.pairs.append(slice(len(child), len(child) + len(parts)))
@@ -184,12 +203,18 @@ class Parser:
             rows = [grammar.after(symbol, part) for part in parts]
             start += [first.get(part, 0.0) for part in parts]
             stop += [row.get(STOP, 0.0) for row in rows]
-            self.next.append(logs([[row.get(part, 0.0) for part in parts] for row in rows]))
+            steps += [[row.get(part, 0.0) for part in parts] for row in rows]
         self.child, self.start, self.stop = np.array(child), logs(start), logs(stop)  # (P,)
+        # the j-th step of each pair, as long as it has one; those with most steps come first
+        pairs_of = [pairs for pairs in self.pairs for _ in range(pairs.start, pairs.stop)]
+        self.steps = []  # each: (n,) the pair that is stepped to, and (n,) log-probabilities
+        for j in range(max(map(len, steps))):
+            some = [row[j] for row in steps if j < len(row)]
+            self.steps.append((np.array([p.start + j for p in pairs_of[: len(some)]]), logs(some)))
         self.chains = self.closure()
 
     def closure(self) -> np.ndarray:
-        """(N, V): log-probability of the best chain of single parts from one symbol to another."""
+        """(V, N): log-probability of the best chain of single parts, to a symbol, from another."""
         n = len(self.pairs)
         best = np.full((n, self.tags + n), -np.inf, dtype=np.float32)
         for row, pairs in zip(best, self.pairs, strict=True):
@@ -198,7 +223,7 @@ class Parser:
         while True:
             longer = np.stack([(best[:, self.tags :] + to).max(1) for to in best.T], 1)
             if (longer <= best).all():
-                return best
+                return best.T.copy()
             best = longer
 
     def fill(self, words: Sequence[str]) -> None:
@@ -215,14 +240,15 @@ class Parser:
             if w == 1:
                 full[:, :tags] = [self.grammar.lexicon.scores(word) for word in words]
             full[:, tags:] = np.maximum.reduceat(many + self.start, lead, axis=1)
-            full[:, tags:] = (full[:, None] + self.chains).max(-1)
+            full[:, tags:] = best_of(full[:, v, None] + way for v, way in enumerate(self.chains))
             first = full[:, self.child]
             ends = np.maximum(many, first + self.stop)
-            steps = zip(self.pairs, self.next, strict=True)
-            rest = [(ends[:, None, of] + step).max(-1) for of, step in steps]
+            rest = np.full_like(many, -np.inf)
+            for to, step in self.steps:
+                np.maximum(rest[:, : len(to)], ends[:, to] + step, out=rest[:, : len(to)])
             self.full.append(full)  # the best of a symbol over the span
             self.first.append(first)  # the same, as a part
-            self.rest.append(np.concatenate(rest, 1))  # what follows a part, if it fills the span
+            self.rest.append(rest)  # what may follow a part
 
     def parse(self, words: Sequence[str]) -> Parsed | None:
         """The best tree and its log-probability as `Grammar.log_probability` has it, if any."""
@@ -243,7 +269,7 @@ class Parser:
         label, _ = self.grammar.symbols[symbol]
         if symbol < self.tags:
             return Tree(label, (words[at],))
-        pairs, steps = self.pairs[symbol - self.tags], self.next[symbol - self.tags]
+        pairs = self.pairs[symbol - self.tags]
         parts, before = [], self.start[pairs]
         while width:
             ends = [(self.first[width][at] + self.stop)[pairs]]  # the last part
@@ -253,5 +279,6 @@ class Parser:
             ]
             k, part = divmod(int(np.argmax(np.array([*more, *ends]) + before)), len(before))
             parts.append(self.tree(words, int(self.child[pairs][part]), at, k + 1))
-            at, width, before = at + k + 1, width - k - 1, steps[part]
+            before = np.array([step[pairs.start + part] for _, step in self.steps[: len(before)]])
+            at, width = at + k + 1, width - k - 1
         return Tree(label, tuple(parts))

@@ -188,9 +188,7 @@ class OpenTrees:
         )
         self.left = words[:, None].repeat(1, k)  # (B, k): words that have no tag yet
         self.depth = torch.zeros_like(self.left)  # (B, k): brackets that are open
-        self.due = torch.full(
-            (*self.left.shape, 1), EOS, device=device
-        )  # what closes each, (B, k, depth)
+        self.due = torch.full((*self.left.shape, 1), EOS, device=device)  # (B, k, depth): closing
         self.empty = torch.ones_like(self.left, dtype=torch.bool)  # the innermost bracket
         self.room = limit[:, None] + 1  # (B, 1): tokens that may still be written, and BOS
 
@@ -209,9 +207,8 @@ class OpenTrees:
         """Note tokens (B, k) behind what their parents (B, k) have written."""
         self.room = self.room - 1
         self.left = self.left.gather(1, parent) - self.tags[token].int()
-        self.depth = (
-            self.depth.gather(1, parent) + self.opens[token].int() - self.closes[token].int()
-        )
+        deeper = self.opens[token].int() - self.closes[token].int()  # (B, k)
+        self.depth = self.depth.gather(1, parent) + deeper
         self.depth = self.depth.clamp(min=0)  # of what the search has given up
         self.due = self.due.gather(1, parent[..., None].expand_as(self.due))
         self.empty = self.opens[token] | (token == BOS)

@@ -96,10 +96,8 @@ def read_trees(lines: Iterable[str], name: str = "trees") -> Iterator[Tree]:
             else:
                 open_brackets[-1].append(token)
     if open_brackets:
-        raise CorpusError(
-            f"{name}, line {start}: the tree that begins here is not closed: it lacks "
-            f"{len(open_brackets)} of its closing brackets"
-        )
+        lacks = f"lacks {len(open_brackets)} of its closing brackets"
+        raise CorpusError(f"{name}, line {start}: the tree that begins here {lacks}")
 
 
 def closed(parts: list[Tree | str], is_root: bool, where: str) -> Tree:
@@ -134,7 +132,7 @@ def cleaned(tree: Tree) -> Tree | None:
 
 def bare(label: str) -> str:
     """The label before its first -, = or |; a name such as -LRB- is whole."""
-    return label if label.startswith("-") else re.split("[-=|]", label)[0]
+    return re.split("[-=|]", label)[0] or label
 
 
 CRAFT_ARTICLES = {

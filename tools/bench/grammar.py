@@ -45,13 +45,15 @@ def run(options: argparse.Namespace) -> None:
     train, gold = bank["train"], bank["validation"]
     if options.quick:
         train, gold = train[:200], gold[:20]
-    fallback, rows = Branching(train), []
+    fallback, rows, curve = Branching(train), [], []
     for name, parse in parsers(train, fallback):
         start = time.perf_counter()
         found = [parse(tree.leaves()) for tree in gold]
         kept = {"without a tree": found.count(None), "seconds": time.perf_counter() - start}
         parsed = [x or fallback(tree.leaves()) for x, tree in zip(found, gold, strict=True)]
-        rows += [{"parser": name} | kept | row for row in scored(gold, parsed)]
+        new = [{"parser": name} | kept | row for row in scored(gold, parsed)]
+        rows += new
+        curve.append({"parser": name, "sentences": len(gold), "F1": new[0]["F1"]})
         report.say(f"{name}: {time.perf_counter() - began:.0f} s")
     show(rows)
     if options.record:
@@ -65,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
                 "right-branching": {"root": fallback.root, "label": fallback.label},
             },
             seconds=time.perf_counter() - began,
-            curve=[],
+            curve=curve,
             scores={"parsers": rows, "trees": {"train": len(train), "validation": len(gold)}},
         )
 
