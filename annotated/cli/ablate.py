@@ -295,10 +295,13 @@ def work(trials: Sequence[Trial], places: Sequence[dict[str, str]], stop: Interr
                 if ended and not advance(trial, place):
                     free.append(running.pop(trial.name)[1])
                     screen.tell(trial, len(trials) - len(waiting) - len(running), len(trials))
-            for trial in [each for each in waiting if not is_busy(each.folder)][: len(free)]:
-                waiting.remove(trial)
-                if not trial.path.exists():  # another process may have been faster
-                    running[trial.name] = trial, free.pop()
+            for trial in waiting[:]:
+                if not free:
+                    break
+                if not is_busy(trial.folder):
+                    waiting.remove(trial)
+                    if not trial.path.exists():  # another process may have been faster
+                        running[trial.name] = trial, free.pop()
             screen.draw(trials)
             for _ in range(5):
                 if stop():
