@@ -17,6 +17,7 @@ from annotated.cli.options import (
     option,
     override,
 )
+from annotated.cli.trees import TREEBANKS
 from annotated.data.corpora import CORPORA
 from annotated.ranges import Count, RangeError, check_ranges
 
@@ -103,4 +104,4 @@ def test_options_are_checked_as_configurations_are():
 
 
 def test_the_corpora_that_an_option_names_are_those_that_there_are():
-    assert get_args(corpus.Name) == tuple(CORPORA)
+    assert get_args(corpus.Name) == (*CORPORA, *TREEBANKS)

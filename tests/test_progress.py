@@ -137,13 +137,19 @@ def test_spark_shows_every_value_of_a_long_series_once():
 
 @pytest.mark.parametrize("width", [-1, 0, 1, 10, 20, 34, 35, 45, 46, 79, 200])
 def test_a_curve_is_never_wider_than_it_may_be(width):
-    rows = [validated(number) for number in range(1, 60)]
+    rows = [validated(number) | {"validation_f1": number} for number in range(1, 60)]
     for key in progress.CURVES:
         words = curve(key, rows, width)
         assert len(words) <= max(width, 0)
         if width >= 35:
             assert len(words) == width and len(set(progress.BLOCKS) & set(words)) >= 2
             assert sum(words.count(block) for block in progress.BLOCKS) >= 8
+
+
+def test_a_parser_shows_its_f1():
+    rows = [logged(number) | {"validation_f1": 20.0 * number} for number in (1, 4)]
+    assert "validation F1 80.0" in progress.sentence(rows[-1])
+    assert re.fullmatch(r"validation F1 +20\.0  ▁+█+ +80\.0", curve("validation_f1", rows, 79))
 
 
 def test_a_curve_has_its_name_and_its_first_and_last_value():

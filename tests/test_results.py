@@ -13,7 +13,8 @@ from tools import distill, scale
 from tools.bench import __main__ as bench
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = sorted((ROOT / "results").glob("*.json"))
+RESULTS = sorted((ROOT / "results").rglob("*.json"))
+NAMES = {p.relative_to(ROOT / "results").with_suffix("").as_posix(): p for p in RESULTS}
 KEYS = {
     *("name", "command", "commit", "date", "hardware", "software", "data", "config"),
     *("seconds", "curve", "scores"),
@@ -63,12 +64,13 @@ def parse(command):
 
 
 def test_a_record_is_had_by_its_name_wherever_the_package_is():
-    assert results.names() == sorted(path.stem for path in RESULTS)
+    assert results.names() == sorted(name for name in NAMES if "/" not in name)
+    assert results.names("*/**/*") == sorted(name for name in NAMES if "/" in name)
     assert results.names("candidate-*") == [
         path.stem for path in RESULTS if path.stem.startswith("candidate-")
     ]
-    for path in RESULTS:
-        assert results.load(path.stem) == json.loads(path.read_text("utf8"))
+    for name, path in NAMES.items():
+        assert results.load(name) == json.loads(path.read_text("utf8"))
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "../results/pretrained", "*"])

@@ -18,7 +18,7 @@ MAY_USE = {
     "training": {"model", "data", "fast", "pictures"},
     "evidence": {"model", "data", "training", "translation", "pictures", "fast.packing"},
     "exercises": {"model", "data", "translation", "fast", "training", "pictures"},
-    "cli": {"model", "data", "translation", "fast", "training", "pictures", "evidence"},
+    "cli": {"model", "data", "translation", "fast", "training", "evidence", "pictures"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -281,6 +281,50 @@ def test_a_wider_beam_finds_the_sentence_that_greedy_decoding_misses():
     assert missed
 
 
+class Once:
+    """A rule: no token comes twice, but the end."""
+
+    def __init__(self, source, limit, k):
+        self.used = torch.zeros(len(source), k, VOCABULARY, dtype=torch.bool)
+        self.begun = False
+
+    def step(self, token, parent):
+        if self.begun:
+            self.used = self.used.gather(1, parent[..., None].expand_as(self.used))
+            self.used = self.used.scatter(2, token[..., None], True)
+        self.begun = True
+        return ~self.used
+
+    def select(self, rows):
+        self.used = self.used[rows]
+
+
+VOCABULARY = 6
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+def test_with_a_rule_the_best_is_found_of_what_it_allows_with_its_own_probability(alpha):
+    model = a_model(10, VOCABULARY)
+    sources = torch.tensor([[3, EOS], [4, EOS], [5, EOS]])
+    found = beam_search(model, sources, SearchConfig(400, alpha, extra=2), 20, Once)
+    for source, hypotheses in zip(sources, found, strict=True):
+        every = everything(model, source[None], 4, alpha)
+        allowed = [(score, ids) for score, ids in every if len({*ids}) == len(ids)]
+        assert len(hypotheses) == 20 and len(allowed) < len(every)
+        for one, (score, ids) in zip(hypotheses, allowed, strict=False):
+            assert one.ids == ids and math.isclose(one.score, score)
+
+
+class Nothing(Once):
+    def step(self, token, parent):
+        return torch.zeros_like(super().step(token, parent))
+
+
+def test_a_rule_that_allows_nothing_finds_nothing():
+    source = torch.tensor([[3, EOS]])
+    assert beam_search(a_model(10, VOCABULARY), source, SearchConfig(3), 1, Nothing) == [[]]
+
+
 def test_a_sentence_is_over_when_nothing_better_can_come_and_not_before():
     one = Sentence(limit=10, wanted=1, alpha=1.0)
     assert not one.is_over(-5.0)

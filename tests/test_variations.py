@@ -16,6 +16,7 @@ from annotated.evidence.variations import (
     perplexity,
     spread,
     table,
+    verdict,
 )
 from annotated.model.transformer import PRESETS, TransformerConfig
 from annotated.models import size
@@ -134,3 +135,26 @@ def test_a_gap_holds_the_true_difference_as_often_as_it_says():
         low, _, high = gap(list(dice.normal(1, 2, 3)), list(dice.normal(0, 1, 3)))
         held += low <= 1 <= high
     assert 0.9 < held / 200
+
+
+@pytest.mark.parametrize(
+    ("paper", "ours", "measure", "wanted"),
+    [
+        (-0.9, (-3.0, -1.0), "BLEU", "holds"),
+        (-0.9, (1.0, 3.0), "BLEU", "does not"),
+        (-0.9, (-3.0, 1.0), "BLEU", "cannot be said"),
+        (-0.9, (-0.3, 0.4), "BLEU", "does not"),  # surely close to nothing
+        (-0.9, (-0.3, -0.1), "BLEU", "holds"),  # little, and on the paper's side
+        (0.4, (0.1, 3.0), "BLEU", "holds"),
+        (-0.1, (-0.5, 0.5), "BLEU", "holds"),  # the paper's two are alike
+        (0.0, (-0.6, 0.5), "BLEU", "cannot be said"),
+        (0.1, (0.2, 3.0), "BLEU", "does not"),
+        (0.07, (0.01, 0.02), "perplexity", "holds"),
+        (0.07, (-0.02, 0.02), "perplexity", "does not"),
+        (0.005, (-0.02, 0.02), "perplexity", "holds"),
+        (-0.05, (-0.2, -0.1), "perplexity", "holds"),
+    ],
+)
+def test_a_verdict_is_by_where_the_interval_lies(paper, ours, measure, wanted):
+    low, high = ours
+    assert verdict(paper, (low, (low + high) / 2, high), measure) == wanted

@@ -24,7 +24,15 @@ import torch
 
 from annotated.cli.corpus import with_fewer
 from annotated.cli.data import shared_folder, training_pairs, vocabulary
-from annotated.cli.options import DeviceOptions, Folder, UserError, option, override, say
+from annotated.cli.options import (
+    DeviceOptions,
+    Folder,
+    UserError,
+    heard_or_not,
+    option,
+    override,
+    say,
+)
 from annotated.cli.train import check_sizes
 from annotated.data.corpora import load
 from annotated.evidence.variations import SCALES, Scale, named, summary, table
@@ -281,36 +289,63 @@ def memory() -> float:
 
 
 def work(trials: Sequence[Trial], places: Sequence[dict[str, str]], stop: Interrupt) -> int:
-    """Do the runs, each in a free place; the signal that stopped it, or 0.
-
-    A run that another process is at work on is left to it, and looked at again later.
-    """
-    waiting, free = list(trials), list(places)
-    running: dict[str, tuple[Trial, dict[str, str]]] = {}
-    screen = Screen()
-    try:
-        while waiting or running:
-            for trial, place in list(running.values()):
-                ended = trial.process is None or trial.process.poll() is not None
-                if ended and not advance(trial, place):
-                    free.append(running.pop(trial.name)[1])
-                    screen.tell(trial, len(trials) - len(waiting) - len(running), len(trials))
-            for trial in [each for each in waiting if not is_busy(each.folder)][: len(free)]:
-                waiting.remove(trial)
-                if not trial.path.exists():  # another process may have been faster
-                    running[trial.name] = trial, free.pop()
+    """Do the runs, each in a free place; the signal that stopped it, or 0."""
+    with Screen() as screen, Schedule(trials, places) as schedule:
+        while schedule.is_on():
+            for trial in schedule.ended():
+                screen.tell(trial, len(trials) - schedule.left(), len(trials))
+            schedule.start()
             screen.draw(trials)
             for _ in range(5):
                 if stop():
                     return stop.signal or signal.SIGTERM
                 time.sleep(0.2)
-    finally:
-        processes = [trial.process for trial, _ in running.values() if trial.process]
+    return 0
+
+
+class Schedule:
+    """Runs that wait, runs that are at work, each in its place, and the places that are free."""
+
+    def __init__(self, trials: Sequence[Trial], places: Sequence[dict[str, str]]):
+        self.waiting, self.free = list(trials), list(places)
+        self.running: list[tuple[Trial, dict[str, str]]] = []
+
+    def __enter__(self) -> "Schedule":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Stop what is at work; each run saves a checkpoint first."""
+        processes = [trial.process for trial, _ in self.running if trial.process]
         for process in processes:
-            process.terminate()  # it saves a checkpoint
+            process.terminate()
         for process in processes:
             process.wait()
-    return 0
+
+    def is_on(self) -> bool:
+        return self.left() > 0
+
+    def left(self) -> int:
+        """How many have not ended."""
+        return len(self.waiting) + len(self.running)
+
+    def start(self) -> None:
+        """Give the free places to runs; one that another process is at work on is left to it."""
+        for trial in self.waiting[:]:
+            if not self.free:
+                return
+            if not is_busy(trial.folder):
+                self.waiting.remove(trial)
+                if not trial.path.exists():  # another process may have been faster
+                    self.running.append((trial, self.free.pop()))
+
+    def ended(self) -> list[Trial]:
+        """Take each run a step further that has nothing at work; those for which there is none."""
+        idle = [x for x in self.running if x[0].process is None or x[0].process.poll() is not None]
+        over = [x for x in idle if not advance(*x)]
+        for each in over:
+            self.running.remove(each)
+            self.free.append(each[1])
+        return [trial for trial, _ in over]
 
 
 def is_busy(folder: Path) -> bool:
@@ -355,28 +390,39 @@ class Screen:
     def __init__(self) -> None:
         self.redraws, self.height = can_redraw(sys.stderr), 0
 
+    def __enter__(self) -> "Screen":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.show([])  # standard output gets the table
+
     def draw(self, trials: Sequence[Trial]) -> None:
         """The table of what is recorded, with how far the others are."""
         if self.redraws:
-            at_work = {x.name: x.progress() for x in trials if x.process and not x.path.exists()}
-            lines = [*table(records(trials)), "", *rows_at_work(at_work)]
-            columns, height = room(sys.stderr)
-            lines = [line[: columns - 1] for line in lines[-height + 1 :]]
-            up = f"\x1b[{self.height}F\x1b[J" if self.height else ""
-            say(up + "\n".join(lines), by_all=True)
-            self.height = len(lines)
+            at_work = [each for each in trials if each.process and not each.path.exists()]
+            self.show([*table(records(trials)), "", *map(how_far, at_work)])
+
+    def show(self, lines: list[str]) -> None:
+        """These lines in the place of those before, as many as there is room for."""
+        columns, height = room(sys.stderr) if lines else (0, 0)
+        lines = [line[: columns - 1] for line in lines[-height + 1 :]]
+        up = f"\x1b[{self.height}F\x1b[J" if self.height else ""
+        with heard_or_not():
+            print(up + "".join(line + "\n" for line in lines), end="", file=sys.stderr, flush=True)
+        self.height = len(lines)
 
     def tell(self, trial: Trial, ended: int, count: int) -> None:
         """What came of a run."""
         if trial.failure or not self.redraws:
+            self.show([])
             found = trial.failure or summary(load_json(trial.path))
             say(f"{trial.name}: {found} ({ended} of {count} runs)", by_all=True)
-            self.height = 0
 
 
-def rows_at_work(at_work: dict[str, float]) -> list[str]:
-    """A line for each run that is at work, with the share of its steps."""
-    return [f"{name:8} {share:4.0%}" for name, share in at_work.items()]
+def how_far(trial: Trial) -> str:
+    """A line for a run that is at work."""
+    share = trial.progress()
+    return f"{trial.name:8} {f'{share:4.0%}' if share < 1 else 'is being scored'}"
 
 
 def records(trials: Sequence[Trial]) -> list[dict[str, Any]]:

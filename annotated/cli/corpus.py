@@ -6,6 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from annotated.cli.options import BaseOptions, File, UserError, option, override
+from annotated.cli.trees import (
+    PAIR,
+    TREEBANKS,
+    open_tree_files,
+    open_treebank,
+    trees_to_score,
+)
 from annotated.data.corpora import Corpus, language, load, load_files, read_pairs, sums
 from annotated.data.tokenizer import SMALLEST
 from annotated.model.transformer import PRESETS
@@ -14,8 +21,9 @@ from annotated.ranges import Count, RangeError
 from annotated.training.loop import TrainingConfig
 from annotated.training.recipes import recipe
 
-Name = Literal["toy", "multi30k", "tatoeba", "wmt14"]
+Name = Literal["toy", "multi30k", "tatoeba", "wmt14", "trees", "craft"]
 SIDES = ["source", "target", "valid_source", "valid_target"]
+TREES = ["trees", "valid_trees"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +35,15 @@ class CorpusOptions(BaseOptions):
     # instead of a corpus, a text file: the source side, a sentence a line
     source: File | None = None
     target: File | None = None  # the target side, as many lines
+    # instead of both, a file of trees in Penn brackets, for a parser (Section 6.3)
+    trees: File | None = None
 
     def files(self) -> list[Path]:
-        """The text files: none, two, or four with validation files."""
+        """The files: none; two, or four with validation files; one of trees, or two."""
+        if given := [name for name in TREES if name in self.given]:
+            if "trees" not in given or {"data", "pair", *SIDES} & self.given.keys():
+                raise UserError("--trees takes the place of --data and of --source and --target")
+            return [self.given[name] for name in given]
         names = [name for name in SIDES if name in self.given]
         if names not in ([], SIDES[:2], SIDES):
             both = "--source and --target go together"
@@ -40,7 +54,7 @@ class CorpusOptions(BaseOptions):
 
     def corpus(self) -> Corpus:
         """The corpus that the options name."""
-        return open_corpus(self.files(), self.data, self.pair)
+        return open_corpus(self.files(), self.data, PAIR if self.trees else self.pair)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +64,7 @@ class TrainingCorpusOptions(CorpusOptions):
     # the source side of a validation set (default: part of the other files)
     valid_source: File | None = None
     valid_target: File | None = None  # the target side of a validation set
+    valid_trees: File | None = None  # trees of a validation set (default: part of the others)
     lowercase: bool = False  # make all text lower-case
     train_pairs: Count | None = None  # train on so many pairs, the corpus's first
 
@@ -64,6 +79,7 @@ def configure(options: CorpusOptions, preset: str | None = None) -> tuple[Any, T
     UserError where one is of another model than the one that is asked for.
     """
     corpus, name = "files" if options.files() else options.data or "toy", options.given.get("model")
+    corpus = "craft" if options.trees else corpus
     model, training = recipe(corpus, options.pair, preset)
     if name and preset and name != name_of(PRESETS[preset]):
         raise UserError(f"--preset is of the paper's model: leave it or --model {name} out")
@@ -82,7 +98,14 @@ def check_options(given: Iterable[str], name: str) -> None:
 
 
 def open_corpus(files: Sequence[Path | str], name: str | None, pair: str | None) -> Corpus:
-    """Source and target, and the two of a validation set where they are there; or a corpus."""
+    """Source and target, and the two of a validation set where they are there; or a corpus.
+
+    Or of trees: one file, or two, or a treebank.
+    """
+    if name in TREEBANKS:
+        return open_treebank(name, pair)
+    if files and pair == PAIR:
+        return open_tree_files(files)
     if not files:
         return load(name or "toy", pair or "en-de")
     source, target, *valid = map(Path, files)
@@ -107,6 +130,11 @@ def corpus_of(about: dict[str, Any]) -> Corpus:
     return with_fewer(named, about.get("train_pairs"))
 
 
+def sets_to_score(corpus: Corpus) -> list[str]:
+    """The names of its test sets; where there are none, the validation set."""
+    return corpus.tests() or ["validation"]
+
+
 def sets_asked(
     options: CorpusOptions, split: str | None, about: dict[str, Any]
 ) -> tuple[Corpus, list[str]]:
@@ -117,13 +145,15 @@ def sets_asked(
     """
     if files := options.files():
         if split:
-            raise UserError("--split goes with a corpus: of two files, all lines are scored")
+            raise UserError("--split goes with a corpus: of files, all lines are scored")
+        if options.trees:
+            return trees_to_score(files[0]), ["test"]
         pairs = {"test": read_pairs(files[0], files[1])}
         return Corpus("files", language(files[0]), language(files[1]), pairs), ["test"]
     trained = about.get("data", "toy"), about.get("pair", "en-de")
     asked = options.data or trained[0], options.pair or trained[1]
-    corpus = corpus_of(about) if asked == trained else load(*asked)
-    names = corpus.tests() or ["validation"]
+    corpus = corpus_of(about) if asked == trained else open_corpus([], *asked)
+    names = sets_to_score(corpus)
     if split != "all":
         names = [split or names[0]]
     found = sums(corpus.lists())

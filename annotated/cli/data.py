@@ -1,4 +1,4 @@
-"""annotated data [NAME | --source FILE --target FILE] [options]
+"""annotated data [NAME | --source FILE --target FILE | --trees FILE] [options]
 
 Fetch a corpus, check it, and show what is in it. The large one, wmt14, is also encoded into files
 that training reads, with what annotated train will be told; interrupted, it goes on next time.
@@ -13,6 +13,7 @@ import pooch
 
 from annotated.cli.corpus import Name, TrainingCorpusOptions, configure
 from annotated.cli.options import POSITIONAL, UserError, say
+from annotated.cli.trees import are_trees
 from annotated.data.batching import Encoded, encode_pairs, longer_side
 from annotated.data.corpora import Corpus
 from annotated.data.memory_mapped import (
@@ -26,6 +27,7 @@ from annotated.data.memory_mapped import (
     read_state,
 )
 from annotated.data.tokenizer import Tokenizer
+from annotated.evidence.parsing import TreeTokenizer
 from annotated.fast import workers
 from annotated.files import make
 from annotated.ranges import Count, Length
@@ -73,6 +75,8 @@ def vocabulary(corpus: Corpus, vocab_size: int, lowercase: bool) -> Tokenizer:
     if "train" not in corpus.lists():
         say(f"choosing {SAMPLE:,} pairs at most to learn the vocabulary from")
     say(f"learning a vocabulary of {vocab_size:,} tokens")
+    if are_trees(corpus):
+        return TreeTokenizer.learn(corpus.splits["train"], vocab_size, lowercase)
     tokenizer = learn_vocabulary(corpus.splits["train"], vocab_size, lowercase)
     if folder:
         make(folder)

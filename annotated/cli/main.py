@@ -1,4 +1,4 @@
-"""The command line: annotated data | train | average | translate | evaluate | export | ablate.
+"""The command line: annotated data | train | average | translate | parse | evaluate | export | ...
 
 Each command is a module beside this one: its docstring is the usage and the description, `Options`
 what it can be told, `run` what it does. It is imported when it is asked for.
@@ -15,7 +15,7 @@ from annotated import __version__
 from annotated.cli.options import add_options, option, say
 from annotated.ranges import RangeError
 
-COMMANDS = ["data", "train", "average", "translate", "evaluate", "export", "ablate"]
+COMMANDS = ["data", "train", "average", "translate", "parse", "evaluate", "export", "ablate"]
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,4 +1,4 @@
-"""annotated train [--data NAME | --source FILE --target FILE] [options]
+"""annotated train [--data NAME | --source FILE --target FILE | --trees FILE] [options]
        annotated train --resume FOLDER [--steps N] [--minutes X]
 
 Train a model on a corpus. What is not given has a value that suits the corpus on two cores;
@@ -19,7 +19,13 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from annotated.cli.corpus import TrainingCorpusOptions, check_options, configure, corpus_of
+from annotated.cli.corpus import (
+    TrainingCorpusOptions,
+    check_options,
+    configure,
+    corpus_of,
+    sets_to_score,
+)
 from annotated.cli.data import shared_folder, training_pairs, validation_pairs, vocabulary
 from annotated.cli.options import (
     DeviceOptions,
@@ -32,10 +38,12 @@ from annotated.cli.options import (
     say,
 )
 from annotated.cli.record import record, scored
+from annotated.cli.trees import Parser, are_trees, fitted, parsed, quick_f1
 from annotated.data.batching import batches, lengths_of
 from annotated.data.corpora import Corpus, read_lines, sums
 from annotated.data.steps import stream
 from annotated.data.tokenizer import Tokenizer
+from annotated.evidence.parsing import ParsingConfig, TreeTokenizer
 from annotated.fast import workers
 from annotated.fast.matmul_precision import choose_matmul_precision, is_fast
 from annotated.files import alone
@@ -120,7 +128,8 @@ def run(options: Options) -> int:
             complete(trial.folder)  # it is there, or it is said that it is not
             if options.record:
                 score(trial, options.record, at_commit)
-        use = shlex.join(["annotated", "translate", "--model", str(trial.folder)])
+        does = "parse" if are_trees(trial.corpus) else "translate"
+        use = shlex.join(["annotated", does, "--model", str(trial.folder)])
         say(f"done: the model is in {trial.folder}; {use}")
         return 0
 
@@ -151,6 +160,7 @@ def begin(options: Options, device: torch.device, held: ExitStack) -> Trial:
     torch.manual_seed(config.seed)
     if initial:
         model, tokenizer, before = initial
+        tokenizer = fitted(tokenizer, corpus)
         about |= {name: before[name] for name in ("vocab_size", "lowercase") if name in before}
         about["init"] = before
     else:
@@ -247,6 +257,7 @@ def take_up(options: Options, device: torch.device, held: ExitStack) -> Trial:
         done = f"{folder} is done, with {run.step:,} steps in {run.seconds / 60:.1f} minutes"
         raise UserError(f"{done}: give it more with --steps or --minutes")
     corpus = workers.first(lambda: taught(corpus_of(about), about.get("teacher")))
+    tokenizer = fitted(tokenizer, corpus)
     if sums(corpus.lists()) != about.get("sums"):
         raise UserError(f"{folder} was trained on other data than {corpus.name} has now")
     for name in CHANGEABLE:
@@ -293,10 +304,17 @@ def lead(trial: Trial, shown: ExitStack) -> dict[str, Any]:
     terminal = shown.enter_context(Terminal(run.config.steps, run.step, run.log))
 
     def validate(model: Transformer) -> dict[str, float]:
+        loss = {"validation_loss": validation_loss(model, held_out)}
+        if are_trees(trial.corpus):
+            return loss | {
+                "validation_f1": quick_f1(
+                    Parser(model, TreeTokenizer.over(tokenizer), about), texts
+                )
+            }
         search = SearchConfig(beam=1)  # greedy: for speed
         outputs = translate(model, tokenizer, sources, search, seen=Seen.by(about))
         score = bleu(outputs, references, bool(about["lowercase"]), trial.corpus.target)
-        return {"validation_loss": validation_loss(model, held_out), "validation_bleu": score.value}
+        return loss | {"validation_bleu": score.value}
 
     def show(row: dict[str, float]) -> None:
         log(row)
@@ -310,9 +328,15 @@ def lead(trial: Trial, shown: ExitStack) -> dict[str, Any]:
 def score(trial: Trial, path: Path, at_commit: str) -> None:
     """Score every test set once and write the run's record."""
     corpus, about, search = trial.corpus, trial.about, SearchConfig()
-    seen = Seen.by(about, trial.run.config.longest())
-    ours = translator(trial.run.model, trial.tokenizer, search, seen=seen)
-    found = list(scored(ours.translate, corpus, corpus.tests(), bool(about["lowercase"])))
+    model, tokenizer, names = trial.run.model, trial.tokenizer, sets_to_score(trial.corpus)
+    found: list[Any] = []
+    if are_trees(corpus):
+        search = ParsingConfig()
+        found += parsed(Parser(model, TreeTokenizer.over(tokenizer), about), corpus, names, search)
+    else:
+        seen = Seen.by(about, trial.run.config.longest())
+        ours = translator(model, tokenizer, search, seen=seen)
+        found += scored(ours.translate, corpus, names, bool(about["lowercase"]))
     for result in found:
-        say(f"{result.name}: {result.scores['bleu']}")
+        say(f"{result.name}: {next(iter(result.scores.values()))}")
     record(path, None, at_commit, corpus, complete(trial.folder), found, search)

@@ -86,6 +86,8 @@ def by_pytorch(
     if is_export(folder):
         raise UserError(f"{folder} was written for CTranslate2: add --engine ctranslate2")
     model, tokenizer, about = load(folder, options.find_device())
+    if about.get("pair", "").endswith("-trees"):
+        raise UserError(f"{folder} parses and does not translate: ask annotated parse")
     ours = translator(model, tokenizer, options.search(), seen=seen_by(folder, about))
     return tuned(ours, model, options.beam, measured), about
 

@@ -22,8 +22,7 @@ def encode_pairs(
     A pair with a side of more than `max_tokens` tokens (EOS counts) is left out; None keeps all.
     To learn how many that were, keep all and call `drop_long`.
     """
-    encode = tokenizer.encode
-    encoded = [(encode(spaced(source)), encode(spaced(target))) for source, target in pairs]
+    encoded = [tokenizer.encode_pair(spaced(source), spaced(target)) for source, target in pairs]
     return encoded if max_tokens is None else drop_long(encoded, max_tokens)
 
 

@@ -109,6 +109,10 @@ class Tokenizer:
         """The ids of a text, without special ones. TokenizerError for a lone surrogate."""
         return self.bpe.encode(checked(text)).ids
 
+    def encode_pair(self, source: str, target: str) -> tuple[list[int], list[int]]:
+        """The ids of a source and its target, without special ones; here both are text."""
+        return self.encode(source), self.encode(target)
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids; special ones are skipped, bytes that are no UTF-8 become U+FFFD.
 

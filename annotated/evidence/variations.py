@@ -107,10 +107,42 @@ SCALES = {  # small ones learn sooner with smaller first weights of attention
     ),
     "multi30k": Scale(
         TransformerConfig(4000, layers=3, d_model=128, d_ff=512, attention_gain=0.5),
-        TrainingConfig(1024, steps=1500, warmup=250, scale=0.7, validate_every=500, average=1),
+        TrainingConfig(1024, steps=1200, warmup=200, scale=0.7, validate_every=400, average=1),
     ),
     "wmt14": Scale(PRESETS["base"], replace(PAPERS["base"], average=1)),
 }
+
+
+def gap(ours: Sequence[float], others: Sequence[float]) -> tuple[float, float, float]:
+    """The difference of two means: low, itself, high; 95 of 100 such intervals hold the true one.
+
+    Welch (1947), for two samples whose spreads may differ, of two or more values each.
+    """
+    means = statistics.mean(ours), statistics.mean(others)
+    parts = [statistics.variance(each) / len(each) for each in (ours, others)]
+    degrees = sum(parts) ** 2 / sum(
+        part**2 / (len(each) - 1) for part, each in zip(parts, (ours, others), strict=True)
+    )
+    draws = np.random.default_rng(1).standard_t(degrees, 200_000)  # exact to two digits
+    reach = float(np.quantile(np.abs(draws), 0.95)) * math.sqrt(sum(parts))
+    middle = means[0] - means[1]
+    return middle - reach, middle, middle + reach
+
+
+CLOSE = {"perplexity": (0.01, 0.03), "BLEU": (0.1, 0.5)}  # alike in the paper, and here
+
+
+def verdict(paper: float, ours: tuple[float, float, float], measure: str) -> str:
+    """Whether a difference of the paper's is found: "holds", "does not" or "cannot be said".
+
+    Both are a row's less the base's, in BLEU or in the logarithm of perplexity; ours is a `gap`.
+    """
+    (low, _, high), (alike, close) = ours, CLOSE[measure]
+    is_close = -close <= low and high <= close
+    if abs(paper) <= alike + 1e-9:
+        return "holds" if is_close else "does not" if low > 0 or high < 0 else "cannot be said"
+    same, other = (low > 0, high < 0) if paper > 0 else (high < 0, low > 0)
+    return "holds" if same else "does not" if other or is_close else "cannot be said"
 
 
 def perplexity(record: dict[str, Any]) -> float:
@@ -145,19 +177,3 @@ def table(records: Sequence[dict[str, Any]]) -> list[str]:
             cells = f"{name:5} {len(runs):4} {scores[0]:>14} {scores[1]:>13} {weights:>12}"
             lines.append(f"{cells}  {changes}".rstrip())
     return lines
-
-
-def gap(ours: Sequence[float], others: Sequence[float]) -> tuple[float, float, float]:
-    """The difference of two means: low, itself, high; 95 of 100 such intervals hold the true one.
-
-    Welch (1947), for two samples whose spreads may differ, of two or more values each.
-    """
-    means = statistics.mean(ours), statistics.mean(others)
-    parts = [statistics.variance(each) / len(each) for each in (ours, others)]
-    degrees = sum(parts) ** 2 / sum(
-        part**2 / (len(each) - 1) for part, each in zip(parts, (ours, others), strict=True)
-    )
-    draws = np.random.default_rng(1).standard_t(degrees, 200_000)  # exact to two digits
-    reach = float(np.quantile(np.abs(draws), 0.95)) * math.sqrt(sum(parts))
-    middle = means[0] - means[1]
-    return middle - reach, middle, middle + reach

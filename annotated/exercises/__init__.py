@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from annotated.exercises import data, evidence, model, training, translation
+from annotated.exercises import data, evidence, model, training, translation, variations
 from annotated.exercises.checker import Arguments, Exercise, verdict
 
 EXERCISES = (
@@ -11,6 +11,7 @@ EXERCISES = (
     | training.EXERCISES
     | translation.EXERCISES
     | evidence.EXERCISES
+    | variations.EXERCISES
 )
 
 

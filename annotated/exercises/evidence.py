@@ -251,6 +251,57 @@ def attached() -> list[tuple[Labels, Rules]]:
     ]
 
 
+def in_order(symbols: list[str], after: str = "child") -> list[str]:
+    """A tree's symbols with each opening bracket behind its first part.
+
+    after: "child"; or as a mistake "word", the first in it, or "all", as its closing bracket.
+    """
+    written: list[str] = []
+    waiting: list[str] = []  # of each open bracket the name, or "" once it is written
+    for symbol in symbols:
+        if symbol[0] == "(":
+            waiting.append(symbol)
+            continue
+        if symbol[0] == ")" and (late := waiting.pop()):
+            written.append(late)
+        written.append(symbol)
+        if after == "word":
+            written += filter(None, reversed(waiting))
+            waiting = [""] * len(waiting)
+        elif after == "child" and waiting:
+            written += filter(None, waiting[-1:])
+            waiting[-1] = ""
+    return written
+
+
+def may_come(
+    prefix: list[str], words: int, early: bool = False, empty: bool = False, more: bool = False
+) -> list[str]:
+    """What may come next in a tree, sorted: "(", "tag", a closing bracket by its name, "end".
+
+    early, empty and more are mistakes: the root closes while words are left, nothing is in a
+    bracket, and brackets open when no word is left.
+    """
+    waiting: list[str] = []
+    for symbol in prefix:
+        if symbol[0] == "(":
+            waiting.append(symbol[1:])
+        elif symbol[0] == ")":
+            waiting.pop()
+    if prefix and not waiting:
+        return ["end"]
+    left = words - sum(symbol[0] not in "()" for symbol in prefix)
+    found = {"("} if left or more else set()
+    if prefix:
+        found |= {"tag"} if left else set()
+        if (empty or prefix[-1][0] != "(") and (early or len(waiting) > 1 or not left):
+            found.add(f"){waiting[-1]}")
+    return sorted(found)
+
+
+CLAUSE = "(S (NP (NP DT NN )NP (PP IN (NP NN )NP )PP )NP (VP VBZ )VP . )S".split()
+
+
 EXERCISES = {
     "why-1": predicted(
         256,
@@ -522,6 +573,49 @@ EXERCISES = {
             ),
             "Only trees with S at the root count.": (
                 lambda words, rules: number_of_trees(words, rules, root=None)
+            ),
+        },
+    ),
+    "parsing-1": predicted(
+        20,
+        {
+            "Each constituent has two brackets.": 14,
+            "A word has its tag in the sequence, beside the brackets.": 13,
+            "EOS is predicted, too.": 19,
+        },
+    ),
+    "parsing-2": Exercise(
+        in_order,
+        lambda: [
+            ("(S (NP DT NN )NP (VP VBZ )VP )S".split(),),
+            (CLAUSE,),
+            ("(S (VP (VP VB )VP )VP . )S".split(),),
+        ],
+        {
+            "An opening bracket waits for its whole first part, not for its first word.": (
+                lambda symbols: in_order(symbols, after="word")
+            ),
+            "Behind all parts is post-order: the opening bracket comes behind the first one.": (
+                lambda symbols: in_order(symbols, after="all")
+            ),
+            "That is the order in which they came.": lambda symbols: symbols,
+        },
+    ),
+    "parsing-3": Exercise(
+        may_come,
+        lambda: (
+            [(CLAUSE[:n], 6) for n in range(len(CLAUSE) + 1)]
+            + [(["(NP", "NN", "NN"], 2), (["(S", "(NP", "NN"], 1)]
+        ),
+        {
+            "The root stays open while words are left.": (
+                lambda prefix, words: may_come(prefix, words, early=True)
+            ),
+            "A constituent has at least one word.": (
+                lambda prefix, words: may_come(prefix, words, empty=True)
+            ),
+            "A bracket that opens needs a word that is left.": (
+                lambda prefix, words: may_come(prefix, words, more=True)
             ),
         },
     ),

@@ -27,6 +27,7 @@ CURVES = {  # key in a row -> its name and how its values are written; drawn in 
     "learning_rate": ("learning rate", "{:.2e}"),
     "tokens_per_second": ("tokens/s", "{:,.0f}"),
     "validation_bleu": ("validation BLEU", "{:.1f}"),
+    "validation_f1": ("validation F1", "{:.1f}"),
     "validation_loss": ("validation loss", "{:.3f}"),
 }
 PANELS = {  # the y axis of each picture in a notebook -> the curves in it
@@ -34,6 +35,7 @@ PANELS = {  # the y axis of each picture in a notebook -> the curves in it
     "learning rate": ("learning_rate",),
     "tokens per second": ("tokens_per_second",),
     "validation BLEU": ("validation_bleu",),
+    "validation F1": ("validation_f1",),
 }
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -130,7 +132,7 @@ def curve(key: str, rows: Iterable[Row], width: int) -> str:
 def sentence(row: Row) -> str:
     """A row of the log as one plain line."""
     words = [f"step {row['step']:>6}  {row['seconds'] / 60:5.1f} min"]
-    for key in ("loss", "validation_loss", "validation_bleu"):
+    for key in ("loss", "validation_loss", "validation_bleu", "validation_f1"):
         if key in row:
             name, form = CURVES[key]
             words.append(f"{name} {form.format(row[key])}")

@@ -24,7 +24,18 @@ RECIPES = {  # of each corpus that has a name, and of text files
     "tatoeba": (MEDIUM, TrainingConfig(2048, steps=40_000, warmup=1000, scale=0.7)),
     "wmt14": (PRESETS["base"], PAPERS["base"]),
     "files": (MEDIUM, TrainingConfig(4096, steps=40_000, warmup=1000, scale=0.7)),
+    "trees": (
+        TransformerConfig(2000, 4, 64, 128, heads=4, dropout=0.0, norm_first=True),
+        TrainingConfig(
+            512, steps=4000, warmup=100, scale=0.7, smoothing=0.0, log_every=50, validate_every=500
+        ),
+    ),
+    "craft": (
+        TransformerConfig(6000, 4, 192, 768, heads=4, dropout=0.2, norm_first=True),
+        TrainingConfig(2048, steps=25_000, warmup=1000, scale=0.7, validate_every=1000),
+    ),
 }
+PARSERS = "trees", "craft"
 
 
 def recipe(
@@ -36,5 +47,6 @@ def recipe(
         model = replace(model, vocab_size=32_000)  # the paper's are word pieces, ours are BPE
     if preset:
         model, training = replace(PRESETS[preset], vocab_size=model.vocab_size), PAPERS[preset]
+        model = replace(model, layers=4) if corpus in PARSERS else model  # Section 6.3
         model = replace(model, dropout=0.1) if french else model  # Table 3's 0.3 is of en-de
     return model, training

@@ -2,10 +2,10 @@
 """Greedy decoding and beam search, with keys and values kept from token to token (Section 6.1)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -158,11 +158,17 @@ class Beam:
         written = torch.full((b, k, 1), BOS, device=device)
         return cls(written, total, torch.arange(k, device=device).expand(b, k))
 
-    def grow(self, logits: Tensor) -> "Beam":
-        """Every hypothesis by every token, logits (B, k, V), and of all these the best k."""
+    def grow(self, logits: Tensor, allowed: Tensor | None = None) -> "Beam":
+        """Every hypothesis by every token, logits (B, k, V), and of all these the best k.
+
+        allowed (B, k, V), where there is a rule: False at tokens that may not come.
+        """
         k = self.total.size(1)
         each = min(k, logits.size(2))  # those of one hypothesis that can be among the best
-        added, tokens = logits.log_softmax(-1).topk(each)  # (B, k, each)
+        added = logits.log_softmax(-1)  # (B, k, V)
+        if allowed is not None:
+            added = added.masked_fill(~allowed, -math.inf)
+        added, tokens = added.topk(each)  # (B, k, each)
         total, place = (self.total[..., None] + added).flatten(1).topk(k)  # (B, k) of k each
         parent, token = place // each, tokens.flatten(1).gather(1, place)  # (B, k)
         written = self.written.gather(1, parent[..., None].expand_as(self.written))
@@ -204,11 +210,31 @@ class Sentence:
         return self.finished[self.wanted - 1].score >= reachable
 
 
+class Allowed(Protocol):
+    """Which tokens may come next, in k translations of each sentence under way."""
+
+    def step(self, token: Tensor, parent: Tensor) -> Tensor:
+        """The last tokens and whom they continue, (B, k) as in `Decoding` -> bool (B, k, V)"""
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with these rows (n,) of the batch only."""
+
+
+Rule = Callable[[Tensor, Tensor, int], Allowed]  # of source (B, S), its limits (B,), and k
+
+
 class Search:
     """A beam search over a batch of sentences: call `step` until none is open."""
 
     @torch.inference_mode()
-    def __init__(self, model: Transformer, source: Tensor, config: SearchConfig, n_best: int = 1):
+    def __init__(
+        self,
+        model: Transformer,
+        source: Tensor,
+        config: SearchConfig,
+        n_best: int = 1,
+        rule: Rule | None = None,
+    ):
         """source (B, S) of ids; the `n_best` best translations of each are wanted."""
         if not 1 <= n_best <= config.beam:
             raise ValueError(f"a beam of {config.beam} cannot find {n_best} translations")
@@ -218,14 +244,17 @@ class Search:
         self.decoding = decoding_of(model.eval(), source, config.beam, config.extra)
         self.beam = Beam.start(source.size(0), config.beam, source.device)
         self.slot = torch.arange(config.beam, device=source.device)  # (k,)
+        self.allowed = rule(source, self.limit, config.beam) if rule else None
 
     @torch.inference_mode()
     def step(self) -> None:
         """Continue every hypothesis by a token and keep the best of each sentence."""
-        logits = self.decoding.step(self.beam.written[..., -1], self.beam.parent)  # (B, k, V)
+        last = self.beam.written[..., -1], self.beam.parent  # (B, k) both
+        logits = self.decoding.step(*last)  # (B, k, V)
+        allowed = self.allowed.step(*last) if self.allowed else None
         finished = torch.tensor([len(one.finished) for one in self.open])  # (B,)
         slots = len(self.slot) - finished.to(self.slot.device)
-        self.beam = self.beam.grow(logits).close(self.slot >= slots[:, None])
+        self.beam = self.beam.grow(logits, allowed).close(self.slot >= slots[:, None])
         self.take_out()
         best = zip(self.open, self.beam.total.amax(1).tolist(), strict=True)
         rows = [row for row, (one, total) in enumerate(best) if not one.is_over(total)]
@@ -248,18 +277,25 @@ class Search:
         self.open = [self.open[row] for row in rows]
         self.limit, self.beam = self.limit[index], self.beam.select(index)
         self.decoding.select(index)
+        if self.allowed:
+            self.allowed.select(index)
 
 
 def beam_search(
-    model: Transformer, source: Tensor, config: SearchConfig | None = None, n_best: int = 1
+    model: Transformer,
+    source: Tensor,
+    config: SearchConfig | None = None,
+    n_best: int = 1,
+    rule: Rule | None = None,
 ) -> list[list[Hypothesis]]:
     """The best translations of each sentence that a beam search finds, best first (Section 6.1).
 
     source (B, S) of ids, each row with EOS. Stops early, but never before it is certain that
-    going on would change nothing. A beam of 1 is `greedy`. Puts the model into evaluation mode.
-    Raises ValueError where `n_best` is not from 1 to the beam.
+    going on would change nothing. A beam of 1 is `greedy`. With a rule no token comes that it does
+    not allow; fewer are found where it allows fewer. Puts the model into evaluation mode. Raises
+    ValueError where `n_best` is not from 1 to the beam.
     """
-    search = Search(model, source, config or SearchConfig(), n_best)
+    search = Search(model, source, config or SearchConfig(), n_best, rule)
     while search.open:
         search.step()
     return [sentence.finished[:n_best] for sentence in search.sentences]
@@ -293,6 +329,7 @@ def search_all(
     n_best: int,
     config: SearchConfig,
     batch_tokens: int,
+    rule: Rule | None = None,
 ) -> list[list[Hypothesis]]:
     """`beam_search` for each of many sentences, in order; those of like length go together."""
     device = next(model.parameters()).device
@@ -303,7 +340,8 @@ def search_all(
         count = max(1, batch_tokens // (config.beam * longest))
         group, order = order[-count:], order[:-count]
         source = pad_sequences([[*encoded[i], EOS] for i in group]).to(device)  # (B, S)
-        for i, hypotheses in zip(group, beam_search(model, source, config, n_best), strict=True):
+        every = beam_search(model, source, config, n_best, rule)
+        for i, hypotheses in zip(group, every, strict=True):
             found[i] = hypotheses
     return found
 
