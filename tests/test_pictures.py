@@ -327,8 +327,9 @@ def test_an_interval_is_as_long_as_it_is_wide_and_a_point_has_none():
     drawn = pictures.intervals({"a": values}, "", "", names=["x", "y"], limits=(-4, 4)).svg
     path = rf'd="M ([\d.]+) ([\d.]+)\s+L ([\d.]+) \2\s+"[^>]*stroke: {charts.PALETTE[0]}'
     x, y = (float(end) - float(start) for start, _, end in re.findall(path, drawn))
-    left, right = re.findall(r'd="M ([\d.]+) [\d.]+\s+L \1 [\d.]+\s+"', drawn)[0:9:8]  # grid
-    assert x == pytest.approx(3 * (float(right) - float(left)) / 8, rel=0.01) and y == 0
+    grid = r'd="M ([\d.]+) [\d.]+\s+L \1 [\d.]+\s+"[^>]*stroke-opacity: 0.18'
+    one, two, *_ = map(float, re.findall(grid, drawn))
+    assert x == pytest.approx(3 * (two - one), rel=0.01) and y == 0
 
 
 def test_intervals_refuse_a_value_outside_its_ends():
