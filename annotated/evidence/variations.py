@@ -129,7 +129,7 @@ def gap(ours: Sequence[float], others: Sequence[float]) -> tuple[float, float, f
     return middle - reach, middle, middle + reach
 
 
-CLOSE = {"perplexity": (0.01, 0.03), "BLEU": (0.1, 0.5)}  # alike in the paper, and here
+CLOSE = {"perplexity": (0.003, 0.03), "BLEU": (0.1, 0.5)}  # alike in the paper, and here
 
 
 def verdict(paper: float, ours: tuple[float, float, float], measure: str) -> str:
