@@ -1,8 +1,8 @@
 """annotated parse --model FOLDER [options]
 
 Write the tree of each sentence of standard input: a sentence a line, with a space between any two
-words and before punctuation, and for each a tree in Penn brackets. No parser comes with the package:
-annotated train --data trees makes one.
+words and before punctuation, and for each a tree in Penn brackets. No parser comes with the
+package: annotated train --data trees makes one.
 """
 
 from dataclasses import dataclass
