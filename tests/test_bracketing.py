@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from annotated.evidence.bracketing import Brackets, compare, counted, score
+from annotated.evidence.grammar import right_branching
 from annotated.evidence.trees import Tree, read_trees, treebank
 
 
@@ -133,6 +134,47 @@ def test_nothing_scores_nothing():
     nothing = score([], [])
     assert nothing == Brackets()
     assert nothing.f1 == nothing.precision == nothing.recall == nothing.complete == 0
+
+
+def by_the_letter(line: str) -> tuple[list[list], list[str]]:
+    """Brackets [label, start, end] and words of a line, read letter by letter as EVALB does it."""
+    brackets, words, waiting = [], [], []
+    for token in line.replace("(", " ( ").replace(")", " ) ").split():
+        if token == "(":
+            waiting.append([None, len(words), None])
+        elif token == ")":
+            bracket = waiting.pop()
+            if len(bracket) == 3:
+                bracket[2] = len(words)
+                brackets.append(bracket)
+        elif waiting[-1][0] is None:
+            waiting[-1][0] = token
+        else:  # a word: its bracket is a tag
+            waiting[-1].append(token)
+            if waiting[-1][0] not in (",", ":", "``", "''", "."):
+                words.append(token)
+    return [x for x in brackets if x[1] != x[2] and x[0] != "TOP"], words
+
+
+def test_matching_one_by_one_agrees():
+    """Toy trees and right-branching ones, brackets used up in turn, as the C program does."""
+    gold = treebank("toy")["test_longer"][:60]
+    parsed = [right_branching(each.leaves(), each.tags(), "S", "NP") for each in gold]
+    parsed = [*gold[:10], *parsed[10:]]
+    sums = [0, 0, 0, 0]
+    for pair in zip(gold, parsed, strict=True):
+        (ours, words), (theirs, others) = (by_the_letter(str(each)) for each in pair)
+        assert words == others
+        left, matched = list(theirs), 0
+        for bracket in ours:
+            if bracket in left:
+                left.remove(bracket)
+                matched += 1
+        same = len(ours) == len(theirs) == matched
+        sums = [a + b for a, b in zip(sums, (len(ours), len(theirs), matched, same), strict=True)]
+    for strict in (False, True):
+        found = score(gold, parsed, strict)
+        assert [found.gold, found.found, found.matched, found.exact] == sums
 
 
 COLLINS = """

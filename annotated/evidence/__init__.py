@@ -1,1 +1,1 @@
-"""What the paper argues with: its layer beside others (Section 4)."""
+"""What the paper argues with: its layer beside others, and parsing (Sections 4 and 6)."""
