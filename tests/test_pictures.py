@@ -324,12 +324,12 @@ def test_a_search_has_the_hypothesis_that_is_called_the_best(best):
 
 def test_an_interval_is_as_long_as_it_is_wide_and_a_point_has_none():
     values = {"x": (-1.0, 0.0, 2.0), "y": (1.0, 1.0, 1.0)}
-    svg = pictures.intervals({"a": values}, "", "", names=["x", "y"], limits=(-4, 4)).svg
-    found = re.search(r'id="[^"]*LineCollection[^"]*"', svg)  # ids that nothing uses are left out
-    assert not found
-    bars = re.findall(r'd="M ([\d.]+) ([\d.]+) L ([\d.]+) \2 "', svg.replace("\n", " "))
-    widths = sorted({round(float(b) - float(a), 2) for a, _, b in bars if float(b) > float(a)})
-    assert len(widths) >= 1
+    drawn = pictures.intervals({"a": values}, "", "", names=["x", "y"], limits=(-4, 4)).svg
+    path = rf'd="M ([\d.]+) ([\d.]+)\s+L ([\d.]+) \2\s+"[^>]*stroke: {charts.PALETTE[0]}'
+    x, y = (float(end) - float(start) for start, _, end in re.findall(path, drawn))
+    grid = r'd="M ([\d.]+) [\d.]+\s+L \1 [\d.]+\s+"[^>]*stroke-opacity: 0.18'
+    one, two, *_ = map(float, re.findall(grid, drawn))
+    assert x == pytest.approx(3 * (two - one), rel=0.01) and y == 0
 
 
 def test_intervals_refuse_a_value_outside_its_ends():
