@@ -107,7 +107,7 @@ def test_each_line_gets_a_tree_of_its_words(trained, monkeypatch, capsysbinary):
     words = [tree.leaves() for tree in read_trees([lines[0], lines[2], lines[3]])]
     assert words == [
         "The dog sleeps .".split(),
-        ["x", "-LRB-y-RRB-", "naïve/β", "cells"],
+        ["x", "-LRB-", "y", "-RRB-", "naïve/β", "cells"],
         ["no", "newline"],
     ]
 
@@ -279,7 +279,7 @@ def test_a_parsers_options_teach(capsys):
         main(["parse", "--help"])
     out = capsys.readouterr().out
     assert "(default: 21)" in out and "--free" in out and "mend what is no tree" in out
-    assert command.words_of(" f(x)  [y] ") == ["f-LRB-x-RRB-", "[y]"]
+    assert command.words_of(" f(x)  [y] ") == ["f", "-LRB-", "x", "-RRB-", "[y]"]
 
 
 def test_a_parser_does_not_translate(trained, monkeypatch, capsys):

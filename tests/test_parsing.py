@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from itertools import islice
 
 import pytest
@@ -212,8 +213,27 @@ def test_a_model_that_knows_nothing_writes_trees_all_the_same(tokenizer, seed, c
         SENTENCES, written(untrained(tokenizer, seed), tokenizer, SENTENCES, search), strict=True
     ):
         assert symbols and well_formed(symbols, len(words))
-        assert symbols[0].startswith("(")
+        assert symbols[0].startswith("(") and most_in_a_row(symbols) <= 10
         assert len(symbols) + 1 <= len(tokenizer.encode(" ".join(words))) + 1 + search.extra
+
+
+def most_in_a_row(symbols):
+    """The longest row of opening brackets."""
+    kinds = "".join(symbol[0] for symbol in symbols)
+    return max(map(len, re.findall(r"\(+", kinds)))
+
+
+def test_a_model_that_wants_brackets_gets_ten_in_a_row(tokenizer):
+    """Nothing but the rule keeps it from opening brackets for ever."""
+    rule, here = WellFormed(tokenizer), torch.zeros(1, 1, dtype=torch.int64)
+    ids = torch.tensor([[*tokenizer.encode("The dog sleeps ."), EOS]])
+    state, token, opened = rule(ids, torch.tensor([400]), 1), torch.tensor([[BOS]]), 0
+    while (state.step(token, here)[0, 0] & rule.opens).any():
+        token, opened = torch.tensor([[tokenizer.ids["(NP"]]]), opened + 1
+    assert opened == 10
+    for name in "NN", ")NP", "(NP":
+        allowed = state.step(torch.tensor([[tokenizer.ids[name]]]), here)[0, 0]
+        assert (allowed & rule.opens).any()
 
 
 def test_without_the_rule_it_writes_anything_and_gets_a_tree_all_the_same(tokenizer, model):
@@ -258,9 +278,10 @@ def test_brackets_are_counted_by_length():
     wrong = [tree_of(["a"] * n, ["(X", *["NN"] * n, ")X"]) for n in (1, 10, 11, 41, 300)]
     counts = by_length(gold, [wrong[0], *gold[1:]])
     assert {name: (each.sentences, each.f1) for name, each in counts.items()} == {
-        "1-10": (2, 50.0),
-        "11-20": (1, 100.0),
-        "41-": (2, 100.0),
+        "1 to 10": (2, 50.0),
+        "11 to 20": (1, 100.0),
+        "41 to 60": (1, 100.0),
+        "over 60": (1, 100.0),
     }
 
 

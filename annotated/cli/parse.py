@@ -1,8 +1,8 @@
 """annotated parse --model FOLDER [options]
 
 Write the tree of each sentence of standard input: a sentence a line, with a space between any two
-words and before punctuation, and a tree in brackets for each. No parser comes with the package:
-annotated train --data trees makes one.
+words and before punctuation, and for each a tree in Penn brackets. No parser comes with the
+package: annotated train --data trees makes one.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from annotated.cli.trees import open_parser
 from annotated.data.tokenizer import spaced
 from annotated.evidence.parsing import ParsingConfig, tree_of
 
-ESCAPES = {"(": "-LRB-", ")": "-RRB-"}  # what treebanks write for these
+ESCAPES = {"(": " -LRB- ", ")": " -RRB- "}  # words of their own, as treebanks write them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def run(options: Options) -> None:
 
 
 def words_of(line: str) -> list[str]:
-    """The words of a line, brackets in them as treebanks write them."""
+    """The words of a line; a bracket is one of them."""
     for bracket, name in ESCAPES.items():
         line = line.replace(bracket, name)
     return spaced(line).split()

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from annotated.data.corpora import Corpus
 from annotated.data.tokenizer import (
-    BOS,
     EOS,
     SMALLEST,
     SPECIALS,
@@ -155,6 +154,9 @@ class TreeTokenizer(Tokenizer):
         return [self.names.get(i) for i in self.inside(ids)]
 
 
+IN_A_ROW = 10  # opening brackets, at most: trees that people draw have fewer
+
+
 class WellFormed:
     """The rule of trees: what comes next may still become a tree over exactly the words."""
 
@@ -189,7 +191,9 @@ class OpenTrees:
         self.left = words[:, None].repeat(1, k)  # (B, k): words that have no tag yet
         self.depth = torch.zeros_like(self.left)  # (B, k): brackets that are open
         self.due = torch.full((*self.left.shape, 1), EOS, device=device)  # (B, k, depth): closing
-        self.empty = torch.ones_like(self.left, dtype=torch.bool)  # the innermost bracket
+        self.row = torch.zeros_like(
+            self.left
+        )  # (B, k): brackets opened since the last other symbol
         self.room = limit[:, None] + 1  # (B, 1): tokens that may still be written, and BOS
 
     def step(self, token: Tensor, parent: Tensor) -> Tensor:
@@ -197,8 +201,9 @@ class OpenTrees:
         self.write(token, parent)
         may_tag = (self.left > 0) & (self.depth > 0)
         # an opening bracket needs another to close it; then come the tags, and EOS
-        may_open = (self.left > 0) & (self.room >= self.left + self.depth + 3)
-        may_close = ~self.empty & ((self.depth != 1) | (self.left == 0))
+        has_room = self.room >= self.left + self.depth + 3
+        may_open = (self.left > 0) & (self.row < IN_A_ROW) & has_room
+        may_close = (self.row == 0) & ((self.depth > 1) | (self.left == 0))
         allowed = (may_open[..., None] & self.opens) | (may_tag[..., None] & self.tags)
         due = self.due.gather(2, self.depth[..., None])  # (B, k, 1)
         return allowed.scatter(2, due, may_close[..., None])
@@ -211,7 +216,7 @@ class OpenTrees:
         self.depth = self.depth.gather(1, parent) + deeper
         self.depth = self.depth.clamp(min=0)  # of what the search has given up
         self.due = self.due.gather(1, parent[..., None].expand_as(self.due))
-        self.empty = self.opens[token] | (token == BOS)
+        self.row = (self.row.gather(1, parent) + 1) * self.opens[token]
         if self.depth.max() == self.due.size(2):
             self.due = F.pad(self.due, (0, 1))
         place = self.depth[..., None]
@@ -220,7 +225,7 @@ class OpenTrees:
 
     def select(self, rows: Tensor) -> None:
         """Go on with these rows (n,) of the batch only."""
-        for name in ("left", "depth", "due", "empty", "room"):
+        for name in ("left", "depth", "row", "due", "room"):
             setattr(self, name, getattr(self, name)[rows])
 
 
