@@ -842,9 +842,9 @@ def test_the_n_best_are_numbered_and_scored(trained, monkeypatch, capsys):
 def test_the_options_of_the_search_are_used(trained, monkeypatch, capsys):
     asked = []
 
-    def spy(model, source, config=None, n_best=1):
+    def spy(model, source, config=None, n_best=1, rule=None):
         asked.append((config, n_best))
-        return beam_search(model, source, config, n_best)
+        return beam_search(model, source, config, n_best, rule)
 
     monkeypatch.setattr(search, "beam_search", spy)
     options = "--beam 2 --alpha 1.5 --extra 7 --n-best 2".split()
