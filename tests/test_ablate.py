@@ -76,12 +76,12 @@ def test_stopped_it_goes_on_where_it_was(folder):
     words = command("--rows", "base", "--steps", "400", "--validate-every", "5")
     first = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     place = folder / "runs" / "ablation" / PLACE / "base-1"
-    for _ in range(600):
+    for _ in range(6000):
         if list(place.glob("step-*")):
             break
         time.sleep(0.1)
     first.send_signal(signal.SIGTERM)
-    _, said = first.communicate(timeout=60)
+    _, said = first.communicate(timeout=600)
     assert first.returncode == 143 and "the same command goes on" in said
     [newest] = sorted(place.glob("step-*"))[-1:]
     done = int(newest.name[5:])

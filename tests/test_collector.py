@@ -294,10 +294,11 @@ def test_the_cache_is_dropped_when_the_package_changes(tmp_path, monkeypatch):
 
 def test_the_fingerprint_depends_on_package_pins_and_results(tmp_path):
     package = ("a.py", "a.toml", "a.js", "a.css", "pretrained/model.safetensors")
-    names = [*(f"annotated/{name}" for name in package), "requirements.txt", "results/r.json"]
+    names = [*(f"annotated/{name}" for name in package), "requirements.txt"]
+    names += ["results/r.json", "results/ablation/toy/base-1.json"]
     for name in names:
         before = store.fingerprint(tmp_path)
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x", "utf8")
         assert store.fingerprint(tmp_path) != before, name
 

@@ -90,9 +90,10 @@ def test_the_first_look_is_at_so_many(monkeypatch):
     monkeypatch.setattr(trees, "QUICK", 2)
     monkeypatch.setattr(
         trees,
-        "written",
+        "parse",
         lambda m, t, sentences, config: (
-            asked.append((len(sentences), config.beam)) or [["(S", ")S"]] * len(sentences)
+            asked.append((len(sentences), config.beam))
+            or [trees.tree_of(words, []) for words in sentences]
         ),
     )
     assert main(["train", "--data", "trees", *TINY]) == 0

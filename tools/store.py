@@ -23,7 +23,7 @@ SOURCES = (
     *(f"annotated/**/*.{kind}" for kind in ("py", "toml", "js", "css")),
     "annotated/pretrained/*",
     "requirements.txt",
-    "results/*.json",
+    "results/**/*.json",
 )
 
 

@@ -150,11 +150,10 @@ class Trial:
 
     def check(self) -> None:
         """UserError where what is there was made otherwise than is asked for now."""
-        begun = steps_in(self.folder)
-        if not self.path.exists() and not begun:
-            return
         if self.path.exists():
             config, place = load_json(self.path)["config"], self.path
+        elif not steps_in(self.folder):
+            return
         else:
             place = complete(self.folder)
             sizes, _ = read_description(place / "model.json")
@@ -200,7 +199,7 @@ def run(options: Options) -> int:
     waiting = [trial for trial in trials if not trial.path.exists()]
     say(f"{len(trials):,} runs, {len(trials) - len(waiting):,} of them recorded", by_all=True)
     if waiting:
-        ready(options)
+        ready(waiting, options)
         with Interrupt() as stop:
             if stopped_by := work(waiting, places(options, waiting), stop):
                 say("stopped; the same command goes on", by_all=True)
@@ -218,9 +217,6 @@ def trials_of(options: Options) -> list[Trial]:
         override(usual.training, given),
         options.train_pairs or usual.train_pairs,
     )
-    if scale.training.matmul_precision is None and not torch.cuda.is_available():
-        fastest: Any = choose_matmul_precision()  # once: or the rows differ in that too
-        scale = replace(scale, training=replace(scale.training, matmul_precision=fastest))
     rows = named(options.rows or ["all"])
     for row in rows:
         check_sizes(*scale.configurations(row))  # before anything takes long
@@ -243,13 +239,18 @@ def share(shard: str | None) -> tuple[int, int]:
     return int(part) - 1, int(parts)
 
 
-def ready(options: Options) -> None:
-    """Fetch the corpus before several ask for it, and encode a large one."""
-    corpus = with_fewer(load(options.data, options.pair), options.train_pairs)
-    model, training = (override(x, options.given | {"seed": 1}) for x in recipe(options.data))
+def ready(trials: Sequence[Trial], options: Options) -> None:
+    """What all runs share: the corpus, a large one encoded, and how products are computed."""
+    scale = trials[0].scale
+    model, training = scale.model, scale.training
+    corpus = with_fewer(load(options.data, options.pair), scale.train_pairs)
     if folder := shared_folder(corpus, model.vocab_size, False):
         tokenizer = vocabulary(corpus, model.vocab_size, False)
         training_pairs(corpus, tokenizer, folder, training.longest())
+    if training.matmul_precision is None and options.find_device().type == "cpu":
+        fastest: Any = choose_matmul_precision()  # once: or the rows differ in that too
+        for trial in trials:
+            trial.scale = replace(scale, training=replace(training, matmul_precision=fastest))
 
 
 def places(options: Options, trials: Sequence[Trial]) -> list[dict[str, str]]:

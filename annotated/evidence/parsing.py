@@ -1,11 +1,9 @@
 # Tangled from chapters/evidence/parsing.md: change it there, then run `make tangle`.
 """Parsing: a tree as a sequence, and a search that writes nothing but trees (Section 6.3)."""
 
-import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
 
 import tokenizers
 import torch
@@ -22,7 +20,7 @@ from annotated.data.tokenizer import (
     TokenizerError,
     learn_merges,
 )
-from annotated.evidence.bracketing import Brackets, score
+from annotated.evidence.bracketing import Brackets, compare
 from annotated.evidence.trees import Tree
 from annotated.model.transformer import Transformer
 from annotated.ranges import Count, Power, Whole
@@ -39,7 +37,7 @@ def linearize(tree: Tree) -> list[str]:
         part = waiting.pop()
         if isinstance(part, str):  # a closing bracket
             symbols.append(part)
-        elif isinstance(part.children[0], str):  # a word under its tag
+        elif part.is_tag:
             symbols.append(part.label)
         else:
             symbols.append(f"({part.label}")
@@ -86,14 +84,9 @@ def close(stack: list[Open], place: int) -> None:
 def rooted(parts: Sequence[Tree | str], rest: Sequence[Tree]) -> Tree:
     """The one tree among `parts`, or an S over them, with the rest at its end."""
     [*one] = parts
-    if len(one) == 1 and isinstance(one[0], Tree) and not (rest and is_word(one[0])):
+    if len(one) == 1 and isinstance(one[0], Tree) and not (rest and one[0].is_tag):
         return Tree(one[0].label, (*one[0].children, *rest))
     return Tree("S", (*one, *rest))
-
-
-def is_word(tree: Tree) -> bool:
-    """Whether this is a part of speech over a word."""
-    return isinstance(tree.children[0], str)
 
 
 def well_formed(symbols: Symbols, words: int) -> bool:
@@ -276,12 +269,21 @@ def parse(
 LENGTHS = (10, 20, 30, 40, 60)  # words at which a group of sentences ends
 
 
+def length_group(tree: Tree) -> str:
+    """The group that a sentence is in by the number of its words: "1 to 10" ... "over 60"."""
+    words, start = len(tree.leaves()), 1
+    for end in LENGTHS:
+        if words <= end:
+            return f"{start} to {end}"
+        start = end + 1
+    return f"over {LENGTHS[-1]}"
+
+
 def by_length(gold: Sequence[Tree], parsed: Sequence[Tree]) -> dict[str, Brackets]:
-    """The brackets of sentences by the number of words: "1 to 10" ... "over 60"."""
-    groups = {}
-    for start, end in zip((1, *(n + 1 for n in LENGTHS)), (*LENGTHS, math.inf), strict=True):
-        there = [start <= len(tree.leaves()) <= end for tree in gold]
-        if any(there):
-            name = f"over {LENGTHS[-1]}" if end == math.inf else f"{start} to {end}"
-            groups[name] = score([*compress(gold, there)], [*compress(parsed, there)])
+    """The brackets of each group of sentences, short ones first."""
+    groups: dict[str, Brackets] = {}
+    pairs = zip(gold, parsed, strict=True)
+    for one, other in sorted(pairs, key=lambda pair: len(pair[0].leaves())):
+        group = length_group(one)
+        groups[group] = groups.get(group, Brackets()) + compare(one, other)
     return groups

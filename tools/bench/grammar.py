@@ -18,6 +18,7 @@ from typing import Any
 
 from annotated.evidence.bracketing import compare, score
 from annotated.evidence.grammar import Grammar, Lexicon, Parser, right_branching
+from annotated.evidence.parsing import length_group
 from annotated.evidence.trees import Tree, treebank, without_headings
 from annotated.results import commit
 from tools.bench import report
@@ -27,7 +28,6 @@ GRAMMARS: dict[str, dict[str, Any]] = {
     "grammar": {"smoothing": 5.0, "word_smoothing": 1.0},
     "grammar, parents told apart": {"parents": True, "smoothing": 5.0, "word_smoothing": 1.0},
 }
-LENGTHS = ((1, 10), (11, 20), (21, 30), (31, 40), (41, 60), (61, 1000))  # words and punctuation
 Parse = Callable[[Sequence[str]], Tree | None]
 
 
@@ -115,9 +115,8 @@ def scored(gold: Sequence[Tree], parsed: Sequence[Tree]) -> list[dict[str, Any]]
     pairs = list(zip(gold, parsed, strict=True))
     text = [pair for pair in pairs if without_headings([pair[0]])]
     groups = {"all": pairs, "running text": text}
-    for low, high in LENGTHS:
-        some = [pair for pair in pairs if low <= len(pair[0].leaves()) <= high]
-        groups[f"{low} to {high}" if high < 1000 else f"over {low - 1}"] = some
+    for pair in sorted(pairs, key=lambda pair: len(pair[0].leaves())):
+        groups.setdefault(length_group(pair[0]), []).append(pair)
     return [{"of": name} | counts(group) for name, group in groups.items() if group]
 
 
