@@ -151,6 +151,7 @@ def test_a_gap_holds_the_true_difference_as_often_as_it_says():
         (0.1, (0.2, 3.0), "BLEU", "does not"),
         (0.07, (0.01, 0.02), "perplexity", "holds"),
         (0.07, (-0.02, 0.02), "perplexity", "does not"),
+        (0.02, (-0.02, 0.025), "perplexity", "cannot be said"),  # close, and the paper's too
         (0.002, (-0.02, 0.02), "perplexity", "holds"),
         (-0.05, (-0.2, -0.1), "perplexity", "holds"),
     ],

@@ -19,7 +19,7 @@ class Tree(NamedTuple):
 
     def nodes(self) -> "Iterator[Tree]":
         """This tree and all trees in it, each before its parts, from left to right."""
-        waiting = [self]  # no recursion: any depth will do
+        waiting = [self]  # no recursion: trees may be deep
         while waiting:
             yield (node := waiting.pop())
             waiting += [child for child in reversed(node.children) if isinstance(child, Tree)]
