@@ -127,7 +127,7 @@ class TreeTokenizer(Tokenizer):
     ) -> "TreeTokenizer":
         """Of pairs of words and symbols: `vocab_size` ids at most, all symbols among them.
 
-        Raises TokenizerError where these and 259 others do not go into it.
+        Raises TokenizerError where these, 256 bytes and three special tokens do not go into it.
         """
         sources, targets = zip(*pairs, strict=True)
         names = sorted({name for line in targets for name in line.split()})
