@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -111,6 +112,28 @@ def test_each_line_gets_a_tree_of_its_words(trained, monkeypatch, capsysbinary):
         ["x", "-LRB-", "y", "-RRB-", "naïve/β", "cells"],
         ["no", "newline"],
     ]
+
+
+def test_without_a_model_the_parser_is_the_one_that_was_trained_last(trained, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(command, "open_parser", lambda folder, device: asked.append(folder))
+    piped(monkeypatch, "")
+    assert main(["parse"]) == 0
+    later = shutil.copytree(RUN, "runs/craft-en-trees")
+    Path("runs/empty-en-trees").mkdir()
+    Path("runs/toy-en-de").mkdir()
+    for age, folder in enumerate([later, RUN]):
+        for step in steps_in(Path(folder)):
+            os.utime(step, (age, age))
+    assert main(["parse"]) == 0
+    os.utime(steps_in(Path(later))[-1], (9, 9))
+    assert main(["parse"]) == 0
+    assert [str(folder) for folder in asked] == [RUN, RUN, later]
+
+
+def test_without_any_parser_it_is_said_how_to_get_one(capsys):
+    assert main(["parse"]) == 2
+    assert "train one with annotated train --data trees, then annotated parse" in last_line(capsys)
 
 
 def test_the_search_is_the_papers_unless_it_is_told(trained, monkeypatch, capsys):
@@ -223,7 +246,6 @@ def test_headings_are_counted_apart(tmp_path, trained, capsys):
 
 
 MISTAKES = [
-    (["parse"], "no parser comes with the package: train one with annotated train --data trees"),
     (["parse", "--model", "nowhere"], "nowhere holds no model"),
     (["parse", "--model", RUN, "--extra", "1"], "extra is 2 or more, not 1"),
     (["parse", "--model", RUN, "--beam", "0"], "--beam is a whole number from 1"),

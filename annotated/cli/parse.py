@@ -1,17 +1,20 @@
-"""annotated parse --model FOLDER [options]
+"""annotated parse [--model FOLDER] [options]
 
 Write the tree of each sentence of standard input: a sentence a line, with a space between any two
 words and before punctuation, and for each a tree in Penn brackets. No parser comes with the
-package: annotated train --data trees makes one.
+package: annotated train --data trees makes one. The last one that was trained is taken.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from annotated.cli.options import DeviceOptions, Folder, UserError
+from annotated.cli.train import RUNS
 from annotated.cli.translate import AT_ONCE, decoded, lines_of, standard
 from annotated.cli.trees import open_parser
 from annotated.data.tokenizer import spaced
 from annotated.evidence.parsing import ParsingConfig, tree_of
+from annotated.folders import steps_in
 
 ESCAPES = {"(": " -LRB- ", ")": " -RRB- "}  # words of their own, as treebanks write them
 
@@ -20,7 +23,8 @@ ESCAPES = {"(": " -LRB- ", ")": " -RRB- "}  # words of their own, as treebanks w
 class Options(ParsingConfig, DeviceOptions):
     """What annotated parse is told."""
 
-    model: Folder | None = None  # a run's folder, or one checkpoint's
+    # a run's folder, or one checkpoint's (default: the parser in runs/ that was trained last)
+    model: Folder | None = None
 
     def search(self) -> ParsingConfig:
         """How to search."""
@@ -29,11 +33,9 @@ class Options(ParsingConfig, DeviceOptions):
 
 def run(options: Options) -> None:
     """Write each line's tree when it is there; a blank line stays one."""
-    if options.model is None:
-        train = "annotated train --data trees, then annotated parse --model runs/trees-en-trees"
-        raise UserError(f"no parser comes with the package: train one with {train}")
+    folder = options.model or trained_last()
     source, target = standard("input"), standard("output")
-    parser, search = open_parser(options.model, options.find_device()), options.search()
+    parser, search = open_parser(folder, options.find_device()), options.search()
     for lines in decoded(lines_of(source, AT_ONCE)):
         sentences = [words_of(text) for _, text in lines]
         symbols = iter(parser.symbols([words for words in sentences if words], search))
@@ -41,6 +43,15 @@ def run(options: Options) -> None:
             tree = str(tree_of(words, next(symbols))) if words else ""
             target.write(f"{tree}\n".encode())  # whatever the terminal's language is
         target.flush()
+
+
+def trained_last() -> Path:
+    """The parser's run in runs/ with the newest checkpoint. UserError where there is none."""
+    newest = [steps_in(folder)[-1] for folder in RUNS.glob("*-trees") if steps_in(folder)]
+    if not newest:
+        train = "annotated train --data trees, then annotated parse"
+        raise UserError(f"no parser comes with the package: train one with {train}")
+    return max(newest, key=lambda step: step.stat().st_mtime).parent
 
 
 def words_of(line: str) -> list[str]:
