@@ -119,9 +119,9 @@ def test_without_a_model_the_parser_is_the_one_that_was_trained_last(trained, mo
     monkeypatch.setattr(command, "open_parser", lambda folder, device: asked.append(folder))
     piped(monkeypatch, "")
     assert main(["parse"]) == 0
-    later = shutil.copytree(RUN, "runs/craft-en-trees")
+    later = shutil.copytree(RUN, "runs/mine")  # by what it is, not by its name
     Path("runs/empty-en-trees").mkdir()
-    Path("runs/toy-en-de").mkdir()
+    Path("runs/note.txt").touch()
     for age, folder in enumerate([later, RUN]):
         for step in steps_in(Path(folder)):
             os.utime(step, (age, age))
@@ -129,6 +129,7 @@ def test_without_a_model_the_parser_is_the_one_that_was_trained_last(trained, mo
     os.utime(steps_in(Path(later))[-1], (9, 9))
     assert main(["parse"]) == 0
     assert [str(folder) for folder in asked] == [RUN, RUN, later]
+    assert "the parser is runs/mine" in last_line(capsys)
 
 
 def test_without_any_parser_it_is_said_how_to_get_one(capsys):

@@ -8,10 +8,10 @@ package: annotated train --data trees makes one. The last one that was trained i
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotated.cli.options import DeviceOptions, Folder, UserError
+from annotated.cli.options import DeviceOptions, Folder, UserError, say
 from annotated.cli.train import RUNS
 from annotated.cli.translate import AT_ONCE, decoded, lines_of, standard
-from annotated.cli.trees import open_parser
+from annotated.cli.trees import is_parser, open_parser
 from annotated.data.tokenizer import spaced
 from annotated.evidence.parsing import ParsingConfig, tree_of
 from annotated.folders import steps_in
@@ -47,11 +47,13 @@ def run(options: Options) -> None:
 
 def trained_last() -> Path:
     """The parser's run in runs/ with the newest checkpoint. UserError where there is none."""
-    newest = [steps_in(folder)[-1] for folder in RUNS.glob("*-trees") if steps_in(folder)]
-    if not newest:
+    runs = [folder for folder in RUNS.glob("*") if steps_in(folder) and is_parser(folder)]
+    if not runs:
         train = "annotated train --data trees, then annotated parse"
         raise UserError(f"no parser comes with the package: train one with {train}")
-    return max(newest, key=lambda step: step.stat().st_mtime).parent
+    newest = max(runs, key=lambda folder: steps_in(folder)[-1].stat().st_mtime)
+    say(f"the parser is {newest}")
+    return newest
 
 
 def words_of(line: str) -> list[str]:
