@@ -106,8 +106,8 @@ SCALES = {  # small ones learn sooner with smaller first weights of attention
         train_pairs=4000,
     ),
     "multi30k": Scale(
-        TransformerConfig(4000, layers=3, d_model=128, d_ff=512, attention_gain=0.5),
-        TrainingConfig(1024, steps=1200, warmup=200, scale=0.7, validate_every=400, average=1),
+        TransformerConfig(4000, layers=3, d_model=128, d_ff=512, attention_gain=0.25),
+        TrainingConfig(1024, steps=1200, warmup=200, scale=0.35, validate_every=400, average=1),
     ),
     "wmt14": Scale(PRESETS["base"], replace(PAPERS["base"], average=1)),
 }
