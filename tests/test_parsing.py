@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import statistics
 from itertools import islice
 
 import pytest
@@ -78,6 +79,9 @@ def test_every_craft_tree_comes_back():
     assert [round_trips(trees) for trees in bank.values()] == [18_951, 2_780]
     rows = [most_in_a_row(linearize(tree)) for trees in bank.values() for tree in trees]
     assert max(rows) < IN_A_ROW  # none that the rule forbids
+    symbols = [len(linearize(tree)) + 1 for tree in bank["train"]]  # with EOS, as the page counts
+    assert (statistics.median(symbols), max(symbols)) == (61, 943)
+    assert sum(count > 256 for count in symbols) == 34  # and one more is too long as words
 
 
 MENDED = {

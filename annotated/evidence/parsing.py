@@ -184,9 +184,7 @@ class OpenTrees:
         self.left = words[:, None].repeat(1, k)  # (B, k): words that have no tag yet
         self.depth = torch.zeros_like(self.left)  # (B, k): brackets that are open
         self.due = torch.full((*self.left.shape, 1), EOS, device=device)  # (B, k, depth): closing
-        self.row = torch.zeros_like(
-            self.left
-        )  # (B, k): brackets opened since the last other symbol
+        self.row = torch.zeros_like(self.left)  # (B, k): brackets opened in a row just now
         self.room = limit[:, None] + 1  # (B, 1): tokens that may still be written, and BOS
 
     def step(self, token: Tensor, parent: Tensor) -> Tensor:
