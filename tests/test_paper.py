@@ -21,9 +21,6 @@ UNNUMBERED = {  # the function or class of each equation without a number
     "SharedEmbedding": "sqrt{d_",
     "sinusoids": "10000",
 }
-COMING = {
-    *("Section 4", "Section 6.2", "Section 6.3", "Table 1", "Table 3", "Table 4"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +43,7 @@ def rows(namespace):
 def test_everything_in_the_paper_has_one_row(rows, name):
     [row] = [row for row in rows if row[0] == name]
     assert len(row) == 4 and all(row)
-    assert "to come" in row[2] or re.search(r"\]\(\.\./\w+/[\w-]+\.md\)", row[2])
+    assert re.search(r"\]\(\.\./\w+/[\w-]+\.md\)", row[2])
 
 
 @pytest.mark.parametrize(("name", "formula"), UNNUMBERED.items())
@@ -59,13 +56,6 @@ def test_the_equations_without_a_number_have_rows(rows, name, formula):
 def test_an_equation_leads_to_code(rows, name):
     [row] = [row for row in rows if row[0] == name]
     assert "#L" in row[3]
-
-
-def test_what_has_no_page_is_to_come(rows):
-    coming = {row[0] for row in rows if "to come" in row[2]}
-    assert coming <= COMING
-    if not (chapters.CHAPTERS / "evidence").exists():
-        assert coming == COMING
 
 
 def test_every_line_is_that_of_its_definition(rows):
